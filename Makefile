@@ -1,0 +1,62 @@
+# Two commands do everything on a machine with Python and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+CLOUD := .venv-cloud
+BIN := $(VENV)/bin
+PIP := -m pip --disable-pip-version-check --quiet install
+export PIP_NO_INPUT = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench faults lock clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo $(CLOUD)/.installed ## scans from a simulated scanner to S3 and files, with everything that can die dying
+	@$(BIN)/scribe-export demo
+
+test: $(VENV)/.dev $(CLOUD)/.installed check ## lint, types and every fast test
+	@$(BIN)/pytest -m "not slow"
+
+check: $(VENV)/.dev ## lint, types and layering
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## the figures, from benchmarks
+	@$(BIN)/python -m tests.benchmarks
+
+faults: $(VENV)/.dev $(CLOUD)/.installed ## the long fault tests
+	@$(BIN)/pytest -m slow -s
+
+lock: $(VENV)/.dev ## resolve the locked environments anew
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/demo.lock
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/dev.lock
+	@$(BIN)/uv pip compile --quiet requirements/cloud.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/cloud.lock
+
+clean: ## forget the environments and what they built
+	rm -rf $(VENV) $(CLOUD) build dist demo
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scribe-export needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements/demo.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing scribe-export into $(VENV): about 85 MB to download, once."
+	@$(BIN)/python $(PIP) --require-hashes -r requirements/demo.lock
+	@$(BIN)/python $(PIP) --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the development environment into $(VENV): about 130 MB to download, once."
+	@$(BIN)/python $(PIP) --require-hashes -r requirements/dev.lock
+	@$(BIN)/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.demo
+
+$(CLOUD)/.installed: requirements/cloud.lock
+	@echo "Installing the local cloud's servers into $(CLOUD): about 60 MB to download, once."
+	@$(PYTHON) -m venv $(CLOUD)
+	@$(CLOUD)/bin/python $(PIP) --require-hashes -r requirements/cloud.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""Connectors of scribe-export, one module a service."""

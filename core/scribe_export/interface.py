@@ -1,0 +1,125 @@
+"""What a connector implements, and what the framework promises in return."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from scribe_export.clock import Clock, SystemClock
+from scribe_export.model import Batch, BatchLimits, Delivery, Effect, EffectClass, Encoded, Identity, Record, ScanRequest
+from scribe_export.options import Options, ScannerOptions, SinkOptions, SourceOptions
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the framework tells a connector about its place: relative paths start at `folder`."""
+
+    name: str
+    pipeline: str = "default"
+    folder: Path = field(default_factory=Path)
+    assume_timezone: tzinfo = UTC
+    clock: Clock = field(default_factory=SystemClock)
+
+
+class Connector(ABC, Generic[AnyOptions]):
+    """Opened once, used by many tasks at once, closed once.
+
+    `options_type` is the frozen model of what the user writes in YAML. Blocking SDK calls go through
+    `anyio.to_thread.run_sync`, bounded by the SDK's own timeouts, which are always set.
+    """
+
+    options_type: ClassVar[type[Options]]
+
+    def __init__(self, options: AnyOptions, context: Context) -> None:
+        """Keep both; acquire nothing yet."""
+        self.options = options
+        self.context = context
+
+    async def open(self) -> None:  # noqa: B027
+        """Acquire clients; raise `Misconfigured` or `Transient`. Called again after either."""
+
+    async def close(self) -> None:  # noqa: B027
+        """Release everything; safe twice, and safe before `open`."""
+
+
+class Sink(Connector[SinkOptions]):
+    """Knows one service. Never retries, batches, sleeps or logs failures: the lane does.
+
+    `limits`, `effect` and `identity` may be set on the instance where the options decide them.
+    """
+
+    options_type: ClassVar[type[Options]] = SinkOptions
+    limits: BatchLimits = BatchLimits()
+    effect: Effect = Effect(EffectClass.AT_LEAST_ONCE, "nothing at the destination tells a repeat from a new record")
+    identity: Identity = "record"
+
+    def partition(self, record: Record) -> str:  # noqa: ARG002
+        """What the record's batch will be named, with ``{batch_id}`` where the batch's id belongs.
+
+        Called when a batch is sealed; records with different answers are never sealed together. Raise `Rejected` for a
+        record that cannot be named. Empty (the default): batches need no name and any records may share one.
+        """
+        return ""
+
+    def shape(self) -> Mapping[str, Any]:
+        """Everything in the options that names or encodes a batch, as JSON values: frozen at sealing into `Batch.shape`.
+
+        `encode` and `write` read these from the batch, never from the options.
+        """
+        return {}
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Prepare a batch. Pure: no network, and the same bytes for the same batch each time it comes.
+
+        Records that can never be accepted (too large, not representable) are named in `Encoded.refused`; the lane
+        dead-letters these, seals the others anew and calls again. Runs in a worker thread.
+        """
+        return Encoded(batch)
+
+    @abstractmethod
+    async def write(self, encoded: Encoded) -> str | None:
+        """Returning acks every record: it is durable there. A short answer (an ETag, a request id) goes into the receipt.
+
+        Raise `PartialFailure` to ack some, or another `SinkError` for none. The same batch, with the same id, may come
+        again: after an error, after a crash, or because the answer was lost.
+        """
+
+
+class Checkpoint(Protocol):
+    """A source's durable notes: what it yielded in `Delivery.checkpoint`, committed."""
+
+    async def get(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """The values of those of `keys` that have one."""
+
+
+class Source(Connector[SourceOptions]):
+    """Reads one service."""
+
+    options_type: ClassVar[type[Options]] = SourceOptions
+
+    @abstractmethod
+    def deliveries(self, checkpoint: Checkpoint) -> AsyncIterator[Delivery]:
+        """Yield until exhausted (or for ever); raise `SourceError`, `Transient` or `Misconfigured`.
+
+        The next delivery is asked for as soon as the last was handed over, before its ack: a source bounds what it
+        keeps unacked. Nothing is skipped on the source's side before `Delivery.checkpoint` is committed. When
+        `Transient` or `Misconfigured` was raised the framework calls again after a backoff, when it returned never.
+        """
+
+
+class Scanner(Connector[ScannerOptions]):
+    """Performs scans."""
+
+    options_type: ClassVar[type[Options]] = ScannerOptions
+
+    @abstractmethod
+    async def scan(self, request: ScanRequest) -> bytes:
+        """Perform one scan and return the completed scan's raw JSON.
+
+        Raise `Rejected` if the request can never be performed, `Transient` with ``applied="no"`` if it surely was not
+        performed, `Transient` otherwise. Never repeats a request by itself: a measurement is not a look-up.
+        """

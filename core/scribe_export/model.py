@@ -1,0 +1,160 @@
+"""What passes between the framework and a connector."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from enum import Enum
+from typing import Any, Literal
+
+from scribe_export.errors import Rejected
+from scribe_export.scan import ScanFields, decode_document, parse_timestamp, read_fields
+
+Identity = Literal["record", "batch"]
+"""What a destination recognises when it comes again: each record by itself, or only the batch it came in."""
+
+
+class EffectClass(Enum):
+    """How many times a scan takes effect at a destination when deliveries are repeated."""
+
+    EXACT = "exact"
+    EXACT_PER_BATCH = "exact per batch"
+    WINDOWED = "windowed"
+    AT_LEAST_ONCE = "at least once"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A sink's effect class and the mechanism that gives it, in the operator's words."""
+
+    kind: EffectClass
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """What one `write` may carry; None is no limit. Bytes are those of the raw bodies."""
+
+    max_records: int | None = 1
+    max_bytes: int | None = None
+    max_record_bytes: int | None = None
+
+
+class Record:
+    """A journalled scan on its way to one or more destinations; lanes share it and do not change it.
+
+    `body` are the raw bytes as the source gave them, `sha256` their digest in hex. `version` is 1, or higher where the
+    same id came again with other content. `received_at` is the time of journalling, seconds since the epoch.
+    """
+
+    __slots__ = ("_document", "_fields", "assume", "body", "received_at", "scan_id", "seq", "sha256", "source", "version")
+
+    def __init__(  # noqa: PLR0913
+        self,
+        *,
+        seq: int,
+        scan_id: str,
+        sha256: str,
+        body: bytes,
+        source: str = "",
+        version: int = 1,
+        received_at: float = 0.0,
+        fields: ScanFields | None = None,
+        assume: tzinfo = UTC,
+    ) -> None:
+        self.seq = seq
+        self.scan_id = scan_id
+        self.sha256 = sha256
+        self.body = body
+        self.source = source
+        self.version = version
+        self.received_at = received_at
+        self.assume = assume
+        self._fields = fields
+        self._document: dict[str, Any] | None = None
+
+    @property
+    def fields(self) -> ScanFields:
+        """The routing fields, decoded once. Raises `InvalidScan`."""
+        if self._fields is None:
+            self._fields = read_fields(self.body)
+        return self._fields
+
+    def document(self) -> dict[str, Any]:
+        """The whole document, decoded anew: the caller may change it. Raises `InvalidScan`."""
+        return decode_document(self.body)
+
+    @property
+    def timestamp(self) -> datetime:
+        """The scan's moment in UTC: its own, or that of journalling if it names none. Raises `Rejected`."""
+        value = self.fields.timestamp
+        if value is None:
+            return datetime.fromtimestamp(self.received_at, UTC)
+        try:
+            return parse_timestamp(value, self.assume).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise Rejected(f"timestamp {value!r:.80} is not ISO 8601", kind="timestamp") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A sealed batch: the same members, name and shape at every attempt.
+
+    `id` is never reused and never shared by two journals. `name` is what `Sink.partition` gave for its members with
+    ``{batch_id}`` filled in, rendered when the batch was sealed. `generation` rises when the service has used up a name
+    without effect. `attempt` counts from 1; above 1 an earlier attempt may have been applied. `shape` is
+    `Sink.shape` as it was at sealing. `digest` covers the ordered scan ids and sha256s.
+    """
+
+    id: str
+    name: str
+    records: tuple[Record, ...]
+    digest: str
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    generation: int = 0
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A batch in the form its sink writes. `refused` names, by index, the records that can never be accepted."""
+
+    batch: Batch
+    payload: Any = None
+    refused: Mapping[int, Rejected] = field(default_factory=dict)
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One body as a source read it; `origin` says where from, for messages (a path and line, an object key)."""
+
+    body: bytes
+    origin: str = ""
+
+
+async def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a source yields: bodies in the order read, and the checkpoints that become true with them.
+
+    `checkpoint` is committed in the same transaction as the bodies; a value of None forgets its key. `ack` is called
+    once they are fsynced, `nack` if they were not taken; exactly one of the two, exactly once.
+    """
+
+    incoming: Sequence[Incoming]
+    checkpoint: Mapping[str, str | None] = field(default_factory=dict)
+    ack: Callable[[], Awaitable[None]] = _nothing
+    nack: Callable[[], Awaitable[None]] = _nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """A scan somebody asks for, as the guide's `ScanConfig`: hertz, seconds, and an amplitude from 0 to 1."""
+
+    signal_type: str = "sine"
+    frequency: float = 440.0
+    duration: float = 2.0
+    amplitude: float = 0.5

@@ -1,0 +1,197 @@
+"""What a user may write under a source, a destination or the scanner, and the types of those values."""
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
+_BYTES = {
+    **{"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
+}
+
+
+def parse_duration(value: Any) -> float:
+    """Seconds from text such as ``30s``, ``5m``, ``250ms``, ``7d`` or ``1h30m``; raises ValueError."""
+    parts = _DURATION.findall(value) if isinstance(value, str) else []
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise ValueError(f"not a duration: {value!r}; write a number with its unit, like 250ms, 30s, 5m, 1h or 7d")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def parse_size(value: Any) -> int:
+    """Bytes from text such as ``8MiB`` or ``500kB``; raises ValueError."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError(f"not a size: {value!r}; write a number with its unit, like 500kB, 8MiB or 10GiB")
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def _parsed(parse: Any) -> Any:
+    # Defaults and values passed from Python are numbers already; from YAML only text with a unit is taken.
+    return lambda value, info: (
+        value if isinstance(value, int | float) and not (info.context or {}).get("yaml") else parse(value)
+    )
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_parsed(parse_duration)),
+    WithJsonSchema({"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "examples": ["30s", "5m"]}),
+]
+"""Seconds; in YAML a number with its unit."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(_parsed(parse_size)),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*([KMGT]i?B|kB|B)$", "examples": ["8MiB"]}),
+]
+"""Bytes; in YAML a number with its unit."""
+
+
+class Secret:
+    """Text that shows itself to nobody; `reveal` hands it to the client that needs it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a secret is not serialised")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def _secret(value: Any) -> Any:
+    return Secret(value) if isinstance(value, str) else value
+
+
+SecretText = Annotated[
+    Secret,
+    BeforeValidator(_secret),
+    PlainSerializer(lambda _: "***"),
+    WithJsonSchema({"type": "string", "writeOnly": True}),
+]
+"""A secret; give it in YAML as ``${NAME}`` or ``${file:/run/secrets/x}``."""
+
+
+class Options(BaseModel):
+    """What the user writes: frozen, and unknown options are mistakes.
+
+    `provider` is the kind of connection these options may name; its keys may stand inline too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=True, use_attribute_docstrings=True)
+    provider: ClassVar[str | None] = None
+
+
+class RetryOptions(Options):
+    base_delay: Duration = 1.0
+    """Ceiling of the first wait; the ceiling doubles at each attempt and the wait is drawn below it."""
+    max_delay: Duration = 300.0
+    """The ceiling of all waits."""
+    max_attempts: int = Field(default=8, ge=1)
+    """After these, a batch is no longer retried alone: the lane finds out whether it or the destination is at fault."""
+
+
+class BreakerOptions(Options):
+    failure_threshold: int = Field(default=5, ge=1)
+    """Consecutive failures that open the breaker."""
+    failure_rate: float = Field(default=0.5, gt=0, le=1)
+    """Share of failures within the window that opens it."""
+    window: Duration = 60.0
+    """How far back the rate looks."""
+    timeout: Duration = 30.0
+    """How long it stays open before one batch is let through."""
+
+
+class BatchOptions(Options):
+    max_records: int | None = Field(default=None, ge=1)
+    """Records in a batch; the sink's own limit if left out."""
+    max_bytes: Size | None = None
+    """Bytes of raw bodies in a batch; the sink's own limit if left out."""
+    max_age: Duration | None = None
+    """How long the oldest waiting scan may wait for the batch to fill."""
+
+
+class FieldsOptions(Options):
+    include: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Dotted paths to keep; all if left out."""
+    exclude: tuple[str, ...] = Field(default=(), strict=False)
+    """Dotted paths to leave out."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Dotted path to new last name."""
+
+
+OnConflict = Literal["dead_letter", "version", "overwrite", "keep"]
+
+
+class SinkOptions(Options):
+    """Common to every destination."""
+
+    type: str = ""
+    """Which connector."""
+    connection: str | None = None
+    """A name under `connections`."""
+    when: str | None = None
+    """A CEL rule, or `otherwise`; without it every scan matches."""
+    fields: FieldsOptions | None = None
+    """What of a scan leaves; all of it, byte for byte, if left out."""
+    batch: BatchOptions = BatchOptions()
+    """When batches are sealed."""
+    retry: RetryOptions = RetryOptions()
+    """How failures are repeated."""
+    breaker: BreakerOptions = BreakerOptions()
+    """When the destination is given a rest."""
+    timeout: Duration = Field(default=30.0, gt=0)
+    """Seconds before one call to the service is given up as unknown."""
+    max_in_flight: int = Field(default=4, ge=1, le=256)
+    """Batches being written at once."""
+    on_conflict: OnConflict = "dead_letter"
+    """What becomes of a scan whose id came before with other content."""
+
+
+class SourceOptions(Options):
+    """Common to every source."""
+
+    type: str = ""
+    """Which connector."""
+    connection: str | None = None
+    """A name under `connections`."""
+    scope: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    """Set before the scan ids of this source, so that two scanners' ids do not meet."""
+
+
+class ScannerOptions(Options):
+    """Common to every scanner."""
+
+    type: str = ""
+    """Which connector."""
+    connection: str | None = None
+    """A name under `connections`."""
+    timeout: Duration = Field(default=30.0, gt=0)
+    """Seconds before a scan is given up as unknown."""
+    max_in_flight: int = Field(default=4, ge=1, le=256)
+    """Scans performed at once."""
+    on_unknown: Literal["error", "retry"] = "error"
+    """What becomes of a request whose outcome a crash has hidden."""

@@ -1,0 +1,157 @@
+"""What the framework reads of a scan: its identity and the fields that rules and keys name.
+
+The raw bytes are what is journalled and delivered; these are views of them. The usual shape is decoded in one pass
+over a handful of fields; a document of another shape is decoded whole and read leniently, and only a document without
+a usable `scan_id` is refused.
+"""
+
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+import msgspec
+
+from scribe_export.errors import InvalidScan
+
+MAX_ID_LENGTH = 256
+
+
+class _Config(msgspec.Struct):
+    signal_type: str | None = None
+    frequency: float | None = None
+
+
+class _Confidence(msgspec.Struct):
+    overall: float | None = None
+
+
+class _Material(msgspec.Struct):
+    material: str | None = None
+
+
+class _Matches(msgspec.Struct):
+    materials: list[_Material] = []
+
+
+class _Interpretation(msgspec.Struct):
+    confidence_scores: _Confidence | None = None
+    pattern_matches: _Matches | None = None
+
+
+class _Document(msgspec.Struct):
+    scan_id: int | str
+    timestamp: str | float | None = None
+    config: _Config | None = None
+    interpretation: _Interpretation | None = None
+
+
+class ScanFields(msgspec.Struct, frozen=True):
+    """The fields that rules and keys may name; None where the document has none.
+
+    `scan_id` is text (decimal for a number); `timestamp` is as the document has it: ISO 8601, or seconds or
+    milliseconds since the epoch. `confidence` is 0 to 1, `frequency` in hertz.
+    """
+
+    scan_id: str
+    timestamp: str | float | None = None
+    confidence: float | None = None
+    material: str | None = None
+    signal_type: str | None = None
+    frequency: float | None = None
+
+
+_decoder = msgspec.json.Decoder(_Document)
+
+
+def read_fields(body: bytes) -> ScanFields:
+    """Decode the routing fields of a scan; raise `InvalidScan` saying why a body is none."""
+    try:
+        document = _decoder.decode(body)
+    except msgspec.ValidationError:
+        return _read_leniently(decode_document(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidScan(f"not JSON: {error}") from None
+    found, shown = document.interpretation, document.config
+    confidence = found.confidence_scores.overall if found and found.confidence_scores else None
+    materials = found.pattern_matches.materials if found and found.pattern_matches else None
+    return ScanFields(
+        scan_id=_identity(document.scan_id),
+        timestamp=document.timestamp,
+        confidence=confidence,
+        material=materials[0].material if materials else None,
+        signal_type=shown.signal_type if shown else None,
+        frequency=shown.frequency if shown else None,
+    )
+
+
+def decode_document(body: bytes) -> dict[str, Any]:
+    """The whole document; raise `InvalidScan` if it is not a JSON object."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidScan(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidScan(f"a scan is a JSON object, this is {_json_type(document)}")
+    return document
+
+
+def parse_timestamp(value: str | float, assume: tzinfo = UTC) -> datetime:
+    """An aware datetime from ISO 8601 or the epoch; one without an offset is read in `assume`.
+
+    Numbers above 1e11 are milliseconds. Raises ValueError.
+    """
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        return moment if moment.tzinfo else moment.replace(tzinfo=assume)
+    try:
+        return datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)  # noqa: PLR2004
+    except (OverflowError, OSError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _identity(value: int | str) -> str:
+    text = value if isinstance(value, str) else str(value)
+    if not text:
+        raise InvalidScan("scan_id is empty")
+    if len(text) > MAX_ID_LENGTH:
+        raise InvalidScan(f"scan_id has {len(text)} characters, more than {MAX_ID_LENGTH}")
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise InvalidScan("scan_id holds a NUL or a lone surrogate")
+    return text
+
+
+def _read_leniently(document: dict[str, Any]) -> ScanFields:
+    if "scan_id" not in document:
+        raise InvalidScan("no scan_id")
+    scan_id = document["scan_id"]
+    if isinstance(scan_id, bool) or not isinstance(scan_id, int | str):
+        raise InvalidScan(f"scan_id must be a whole number or text, this is {_json_type(scan_id)}")
+    found, shown = document.get("interpretation"), document.get("config")
+    scores = _dict(found).get("confidence_scores")
+    materials = _dict(_dict(found).get("pattern_matches")).get("materials")
+    best = materials[0] if isinstance(materials, list) and materials else None
+    timestamp = document.get("timestamp")
+    return ScanFields(
+        scan_id=_identity(scan_id),
+        timestamp=timestamp if isinstance(timestamp, str) else _number(timestamp),
+        confidence=_number(_dict(scores).get("overall")),
+        material=_text(_dict(best).get("material")),
+        signal_type=_text(_dict(shown).get("signal_type")),
+        frequency=_number(_dict(shown).get("frequency")),
+    )
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _json_type(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", float: "a fraction", int: "a number"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
