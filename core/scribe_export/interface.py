@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from scribe_export.clock import Clock, SystemClock
-from scribe_export.model import Batch, BatchLimits, Delivery, Effect, EffectClass, Encoded, Identity, Record, ScanRequest
+from scribe_export.model import (
+    Batch,
+    BatchLimits,
+    Delivery,
+    Effect,
+    EffectClass,
+    Encoded,
+    Identity,
+    Record,
+    ScanRequest,
+)
 from scribe_export.options import Options, ScannerOptions, SinkOptions, SourceOptions
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
@@ -16,13 +26,17 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the framework tells a connector about its place: relative paths start at `folder`."""
+    """What the framework tells a connector about its place: relative paths start at `folder`.
+
+    `once` asks a source to read what is there and then return, instead of waiting for more.
+    """
 
     name: str
     pipeline: str = "default"
     folder: Path = field(default_factory=Path)
     assume_timezone: tzinfo = UTC
     clock: Clock = field(default_factory=SystemClock)
+    once: bool = False
 
 
 class Connector(ABC, Generic[AnyOptions]):
@@ -39,10 +53,10 @@ class Connector(ABC, Generic[AnyOptions]):
         self.options = options
         self.context = context
 
-    async def open(self) -> None:  # noqa: B027
+    async def open(self) -> None:
         """Acquire clients; raise `Misconfigured` or `Transient`. Called again after either."""
 
-    async def close(self) -> None:  # noqa: B027
+    async def close(self) -> None:
         """Release everything; safe twice, and safe before `open`."""
 
 
@@ -54,7 +68,9 @@ class Sink(Connector[SinkOptions]):
 
     options_type: ClassVar[type[Options]] = SinkOptions
     limits: BatchLimits = BatchLimits()
-    effect: Effect = Effect(EffectClass.AT_LEAST_ONCE, "nothing at the destination tells a repeat from a new record")
+    effect: Effect = Effect(
+        EffectClass.AT_LEAST_ONCE, "nothing at the destination tells a repeat from a new record"
+    )
     identity: Identity = "record"
 
     def partition(self, record: Record) -> str:  # noqa: ARG002

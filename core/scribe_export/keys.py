@@ -11,7 +11,20 @@ from string import Formatter
 
 from scribe_export.model import Record
 
-FIELDS = frozenset({"scan_id", "batch_id", "timestamp", "material", "signal_type", "frequency", "confidence", "source", "sha256", "ext"})
+FIELDS = frozenset(
+    {
+        "scan_id",
+        "batch_id",
+        "timestamp",
+        "material",
+        "signal_type",
+        "frequency",
+        "confidence",
+        "source",
+        "sha256",
+        "ext",
+    }
+)
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
 _STRFTIME = re.compile(r"[^%{}]|%[aAbBdHIjmMpSUwWyYfG%uV]")
 
@@ -41,10 +54,12 @@ class KeyTemplate:
             raise ValueError("must start with a fixed prefix, like scans/, and not with / or a field")
         if any(segment in {".", ".."} for segment in text.split("/")):
             raise ValueError("must not hold . or .. as a folder")
-        if any(ord(char) < 32 or char == "\\" for char in text):  # noqa: PLR2004
+        if any(ord(char) < 32 or char == "\\" for char in text):
             raise ValueError("must not hold control characters or backslashes")
         if ("scan_id" in names) == ("batch_id" in names):
-            raise ValueError("needs {scan_id} for one object a scan or {batch_id} for one a batch, and not both")
+            raise ValueError(
+                "needs {scan_id} for one object a scan or {batch_id} for one a batch, and not both"
+            )
         if "batch_id" in names and "sha256" in names:
             raise ValueError("{sha256} belongs to one scan, and {batch_id} names many")
         return cls(text, parts, "scan_id" in names)
@@ -66,14 +81,18 @@ class KeyTemplate:
         if name == "timestamp":
             # A slash in the pattern separates folders, so the pieces between are made safe one by one.
             moment = record.timestamp
-            return "/".join(path_safe(moment.strftime(piece)) for piece in (spec or "%Y-%m-%dT%H-%M-%SZ").split("/"))
+            return "/".join(
+                path_safe(moment.strftime(piece)) for piece in (spec or "%Y-%m-%dT%H-%M-%SZ").split("/")
+            )
         if name in {"scan_id", "source", "sha256"}:
             text = str(getattr(record, name))
             # "~v" is nothing that path_safe makes, so a version meets no other scan's id.
             versioned = name == "scan_id" and record.version > 1
             return path_safe(text) + (f"~v{record.sha256[:12]}" if versioned else "")
         value = getattr(record.fields, name)
-        return path_safe("unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
+        return path_safe(
+            "unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        )
 
 
 def _split(text: str) -> list[tuple[str, str, str]]:
@@ -86,7 +105,9 @@ def _split(text: str) -> list[tuple[str, str, str]]:
         if name is not None and (name not in FIELDS or conversion):
             raise ValueError(f"unknown field {{{name}}}; known are {', '.join(sorted(FIELDS))}")
         if spec and (name != "timestamp" or _STRFTIME.sub("", spec)):
-            raise ValueError(f"only {{timestamp:%Y/%m/%d}} takes a pattern, of strftime's letters; not {{{name}:{spec}}}")
+            raise ValueError(
+                f"only {{timestamp:%Y/%m/%d}} takes a pattern, of strftime's letters; not {{{name}:{spec}}}"
+            )
         if "{" in literal or "}" in literal:
             raise ValueError("must not hold braces but around a field")
         parts.append((literal, name or "", spec or ""))

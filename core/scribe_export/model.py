@@ -46,9 +46,20 @@ class Record:
     same id came again with other content. `received_at` is the time of journalling, seconds since the epoch.
     """
 
-    __slots__ = ("_document", "_fields", "assume", "body", "received_at", "scan_id", "seq", "sha256", "source", "version")
+    __slots__ = (
+        "_document",
+        "_fields",
+        "assume",
+        "body",
+        "received_at",
+        "scan_id",
+        "seq",
+        "sha256",
+        "source",
+        "version",
+    )
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         *,
         seq: int,

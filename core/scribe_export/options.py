@@ -1,16 +1,34 @@
 """What a user may write under a source, a destination or the scanner, and the types of those values."""
 
 import re
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 _BYTES = {
-    **{"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
-    **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
+    "B": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
 }
 
 
@@ -18,7 +36,9 @@ def parse_duration(value: Any) -> float:
     """Seconds from text such as ``30s``, ``5m``, ``250ms``, ``7d`` or ``1h30m``; raises ValueError."""
     parts = _DURATION.findall(value) if isinstance(value, str) else []
     if not parts or "".join(number + unit for number, unit in parts) != value:
-        raise ValueError(f"not a duration: {value!r}; write a number with its unit, like 250ms, 30s, 5m, 1h or 7d")
+        raise ValueError(
+            f"not a duration: {value!r}; write a number with its unit, like 250ms, 30s, 5m, 1h or 7d"
+        )
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
@@ -50,6 +70,31 @@ Size = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*([KMGT]i?B|kB|B)$", "examples": ["8MiB"]}),
 ]
 """Bytes; in YAML a number with its unit."""
+
+
+_METADATA_HOSTS = {"metadata.google.internal", "metadata", "instance-data"}
+_METADATA_NETWORKS = [ip_network(net) for net in ("169.254.0.0/16", "fd00:ec2::/32", "100.100.100.200/32")]
+
+
+def check_url(value: str) -> str:
+    """An http or https URL to any host but the clouds' metadata services; raises ValueError."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL with a host")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or password; use the options made for them")
+    host = parts.hostname.rstrip(".").lower()
+    try:
+        refused = any(ip_address(host) in network for network in _METADATA_NETWORKS)
+    except ValueError:
+        refused = host in _METADATA_HOSTS
+    if refused:
+        raise ValueError("names a metadata service, which holds credentials; no connector may call it")
+    return value.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(check_url)]
+"""An http or https URL without a trailing slash."""
 
 
 class Secret:
@@ -101,7 +146,9 @@ class Options(BaseModel):
     `provider` is the kind of connection these options may name; its keys may stand inline too.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=True, use_attribute_docstrings=True
+    )
     provider: ClassVar[str | None] = None
 
 

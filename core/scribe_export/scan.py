@@ -103,7 +103,7 @@ def parse_timestamp(value: str | float, assume: tzinfo = UTC) -> datetime:
         moment = datetime.fromisoformat(value)
         return moment if moment.tzinfo else moment.replace(tzinfo=assume)
     try:
-        return datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)  # noqa: PLR2004
+        return datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)
     except (OverflowError, OSError) as error:
         raise ValueError(str(error)) from None
 
@@ -153,5 +153,12 @@ def _number(value: Any) -> float | None:
 
 
 def _json_type(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", float: "a fraction", int: "a number"}
+    names = {
+        dict: "an object",
+        list: "an array",
+        str: "text",
+        bool: "a boolean",
+        float: "a fraction",
+        int: "a number",
+    }
     return "null" if value is None else names.get(type(value), type(value).__name__)
