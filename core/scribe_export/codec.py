@@ -37,10 +37,10 @@ def compression_of(name: str) -> Compression:
 def decompressed(raw: io.RawIOBase | io.BufferedIOBase, compression: Compression) -> io.BufferedIOBase:
     """A stream of the plain bytes of a compressed stream; reading it may raise OSError, EOFError or ZstdError."""
     if compression == "gzip":
-        return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[arg-type, return-value]
+        return gzip.GzipFile(fileobj=raw, mode="rb")
     if compression == "zstd":
         reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)  # type: ignore[arg-type]
-        return io.BufferedReader(reader)  # type: ignore[arg-type]
+        return io.BufferedReader(reader)
     return raw if isinstance(raw, io.BufferedIOBase) else io.BufferedReader(raw)
 
 

@@ -153,9 +153,7 @@ class PartialFailure(SinkError):
 
     def __init__(self, acked: Collection[int], errors: Mapping[int, SinkError], *, answer: str = "") -> None:
         first = next(iter(errors.values()), None)
-        super().__init__(
-            f"{len(errors)} records failed, first: {first}" if first else "some records unconfirmed"
-        )
+        super().__init__(f"{len(errors)} records failed, first: {first}" if first else "some records unconfirmed")
         self.acked = frozenset(acked)
         self.errors = dict(errors)
         self.answer = answer

@@ -68,9 +68,7 @@ class Sink(Connector[SinkOptions]):
 
     options_type: ClassVar[type[Options]] = SinkOptions
     limits: BatchLimits = BatchLimits()
-    effect: Effect = Effect(
-        EffectClass.AT_LEAST_ONCE, "nothing at the destination tells a repeat from a new record"
-    )
+    effect: Effect = Effect(EffectClass.AT_LEAST_ONCE, "nothing at the destination tells a repeat from a new record")
     identity: Identity = "record"
 
     def partition(self, record: Record) -> str:  # noqa: ARG002

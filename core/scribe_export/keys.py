@@ -57,9 +57,7 @@ class KeyTemplate:
         if any(ord(char) < 32 or char == "\\" for char in text):
             raise ValueError("must not hold control characters or backslashes")
         if ("scan_id" in names) == ("batch_id" in names):
-            raise ValueError(
-                "needs {scan_id} for one object a scan or {batch_id} for one a batch, and not both"
-            )
+            raise ValueError("needs {scan_id} for one object a scan or {batch_id} for one a batch, and not both")
         if "batch_id" in names and "sha256" in names:
             raise ValueError("{sha256} belongs to one scan, and {batch_id} names many")
         return cls(text, parts, "scan_id" in names)
@@ -81,18 +79,14 @@ class KeyTemplate:
         if name == "timestamp":
             # A slash in the pattern separates folders, so the pieces between are made safe one by one.
             moment = record.timestamp
-            return "/".join(
-                path_safe(moment.strftime(piece)) for piece in (spec or "%Y-%m-%dT%H-%M-%SZ").split("/")
-            )
+            return "/".join(path_safe(moment.strftime(piece)) for piece in (spec or "%Y-%m-%dT%H-%M-%SZ").split("/"))
         if name in {"scan_id", "source", "sha256"}:
             text = str(getattr(record, name))
             # "~v" is nothing that path_safe makes, so a version meets no other scan's id.
             versioned = name == "scan_id" and record.version > 1
             return path_safe(text) + (f"~v{record.sha256[:12]}" if versioned else "")
         value = getattr(record.fields, name)
-        return path_safe(
-            "unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        )
+        return path_safe("unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def _split(text: str) -> list[tuple[str, str, str]]:

@@ -36,9 +36,7 @@ def parse_duration(value: Any) -> float:
     """Seconds from text such as ``30s``, ``5m``, ``250ms``, ``7d`` or ``1h30m``; raises ValueError."""
     parts = _DURATION.findall(value) if isinstance(value, str) else []
     if not parts or "".join(number + unit for number, unit in parts) != value:
-        raise ValueError(
-            f"not a duration: {value!r}; write a number with its unit, like 250ms, 30s, 5m, 1h or 7d"
-        )
+        raise ValueError(f"not a duration: {value!r}; write a number with its unit, like 250ms, 30s, 5m, 1h or 7d")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
