@@ -1,0 +1,200 @@
+"""Sealed batches as rows: made, read back, and divided only where nothing of them can have been applied."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scribe_export.journal.database import Database
+
+_COLUMNS = """batch.id, destination, first_seq, last_seq, explicit, count, size, batch_id, digest, partition, json,
+  by_record, generation, attempts, next_at, state, unknown, class, error, batch.at
+  FROM batch JOIN shape ON shape.id = batch.shape"""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBatch:
+    """One effect to be had: its members, name and shape never change.
+
+    `unknown` says that some attempt may have been applied; then it may only be sent again as it is, unless the
+    destination tells each record by itself (`by_record`). `attempts` are those charged, `next_at` wall time.
+    """
+
+    id: int
+    destination: int
+    first_seq: int
+    last_seq: int
+    explicit: bool
+    count: int
+    size: int
+    batch_id: str
+    digest: str
+    partition: str
+    shape: Mapping[str, Any]
+    by_record: bool
+    generation: int = 0
+    attempts: int = 0
+    next_at: float = 0.0
+    state: str = "open"
+    unknown: bool = False
+    kind: str = ""
+    error: str = ""
+    at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the batch is called at the destination; empty where batches have no names."""
+        return self.partition.replace("{batch_id}", self.batch_id)
+
+    @property
+    def divisible(self) -> bool:
+        """Whether its members may be sent in other batches, under other names."""
+        return self.by_record or not self.unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a batch's identity is made of."""
+
+    seq: int
+    scan_id: str
+    sha256: str
+    size: int
+
+
+def add_batch(
+    db: Database,
+    destination: int,
+    members: Sequence[Member],
+    *,
+    partition: str,
+    shape: int,
+    by_record: bool,
+    explicit: bool,
+    attempts: int = 0,
+    next_at: float = 0.0,
+    unknown: bool = False,
+) -> SealedBatch:
+    """Seal members into a batch of their own. `explicit` unless they are all of their range's scans routed here."""
+    digest = member_digest(db, destination, members)
+    first, last = members[0].seq, members[-1].seq
+    row = (
+        destination, first, last, explicit, len(members), sum(member.size for member in members),
+        f"{first:012d}-{digest[:16]}", digest, partition, shape, by_record, attempts, next_at, unknown, db.clock.now(),
+    )  # fmt: skip
+    cursor = db.connection.execute(
+        "INSERT INTO batch(destination, first_seq, last_seq, explicit, count, size, batch_id, digest, partition, shape,"
+        " by_record, attempts, next_at, unknown, at) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        row,
+    )
+    batch = cursor.lastrowid
+    assert batch is not None
+    if explicit:
+        db.connection.executemany("INSERT INTO member VALUES(?,?)", [(batch, member.seq) for member in members])
+    return SealedBatch(
+        batch, destination, first, last, explicit, row[4], row[5], row[6], digest, partition, shape_of(db, shape),
+        by_record, 0, attempts, next_at, "open", unknown, "", "", row[14],
+    )  # fmt: skip
+
+
+def member_digest(db: Database, destination: int, members: Sequence[Member]) -> str:
+    """Over the journal's uuid, the destination and the ordered ids and sha256s: no two journals share one."""
+    digest = hashlib.sha256(f"{db.uuid}\n{destination}\n".encode())
+    digest.update("".join([f"{member.scan_id}\0{member.sha256}\n" for member in members]).encode("utf-8"))
+    return digest.hexdigest()
+
+
+def shape_id(db: Database, shape: Mapping[str, Any]) -> int:
+    """The row of a shape, made if new."""
+    text = json.dumps(shape, sort_keys=True)
+    row = db.connection.execute("SELECT id FROM shape WHERE json=?", (text,)).fetchone()
+    if row is None:
+        row = db.connection.execute("INSERT INTO shape(json) VALUES(?) RETURNING id", (text,)).fetchone()
+    return int(row[0])
+
+
+def shape_of(db: Database, shape: int) -> Mapping[str, Any]:
+    """A shape by its row."""
+    text = db.connection.execute("SELECT json FROM shape WHERE id=?", (shape,)).fetchone()[0]
+    found: Mapping[str, Any] = json.loads(text)
+    return found
+
+
+def shape_row(db: Database, batch: SealedBatch) -> int:
+    """The row of a batch's shape."""
+    return int(db.connection.execute("SELECT shape FROM batch WHERE id=?", (batch.id,)).fetchone()[0])
+
+
+def batches(db: Database, destination: int | None = None, state: str = "open") -> list[SealedBatch]:
+    """The open (or dead) batches, oldest first."""
+    where, arguments = ("AND destination=?", (state, destination)) if destination is not None else ("", (state,))
+    rows = db.connection.execute(
+        f"SELECT {_COLUMNS} WHERE state=? {where} ORDER BY first_seq, batch.id",
+        arguments,
+    )
+    return [_batch(row) for row in rows]
+
+
+def find_batch(db: Database, batch: int) -> SealedBatch | None:
+    """A batch by its row, if it is there still."""
+    row = db.connection.execute(f"SELECT {_COLUMNS} WHERE batch.id=?", (batch,)).fetchone()
+    return _batch(row) if row else None
+
+
+def members_of(db: Database, batch: SealedBatch) -> list[Member]:
+    """The members of a batch, in order."""
+    if batch.explicit:
+        rows = db.connection.execute(
+            "SELECT scan.seq, scan_id, sha256, size FROM member JOIN scan USING(seq) WHERE batch=? ORDER BY scan.seq",
+            (batch.id,),
+        )
+    else:
+        rows = db.connection.execute(
+            "SELECT seq, scan_id, sha256, size FROM scan WHERE seq BETWEEN ? AND ? AND routes & ? ORDER BY seq",
+            (batch.first_seq, batch.last_seq, 1 << batch.destination),
+        )
+    return [Member(seq, scan_id, sha256.hex(), size) for seq, scan_id, sha256, size in rows]
+
+
+def remove_batch(db: Database, batch: SealedBatch) -> None:
+    """Forget a batch whose members are settled or sealed anew."""
+    db.connection.execute("DELETE FROM batch WHERE id=?", (batch.id,))
+    if batch.explicit:
+        db.connection.execute("DELETE FROM member WHERE batch=?", (batch.id,))
+
+
+def reseal(
+    db: Database,
+    parent: SealedBatch,
+    parts: Iterable[Sequence[Member]],
+    *,
+    attempts: int | None = None,
+    next_at: float | None = None,
+    unknown: bool = False,
+) -> list[SealedBatch]:
+    """Seal members of `parent` anew, in parts; the caller removes the parent in the same transaction."""
+    shape = shape_row(db, parent)
+    return [
+        add_batch(
+            db,
+            parent.destination,
+            part,
+            partition=parent.partition,
+            shape=shape,
+            by_record=parent.by_record,
+            explicit=True,
+            attempts=parent.attempts if attempts is None else attempts,
+            next_at=parent.next_at if next_at is None else next_at,
+            unknown=parent.unknown or unknown,
+        )
+        for part in parts
+        if part
+    ]
+
+
+def _batch(row: Sequence[Any]) -> SealedBatch:
+    values = list(row)
+    values[4], values[11], values[16] = bool(values[4]), bool(values[11]), bool(values[16])
+    values[10] = json.loads(values[10])
+    return SealedBatch(*values)

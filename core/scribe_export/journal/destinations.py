@@ -1,0 +1,102 @@
+"""The destinations a journal knows, each with the bit that stands for it in a scan's routes."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scribe_export.errors import JournalError
+from scribe_export.journal.batches import batches, remove_batch
+from scribe_export.journal.database import Database
+from scribe_export.journal.ingest import last_seq
+from scribe_export.journal.receipts import write_receipt
+
+MAX_DESTINATIONS = 63
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationRow:
+    """`sealed_seq`: every scan up to it that was routed here is in a batch, settled or an exception."""
+
+    id: int
+    name: str
+    state: str
+    sealed_seq: int
+    delivered: int
+    delivered_bytes: int
+    breaker: Mapping[str, Any]
+
+
+def destinations(db: Database) -> list[DestinationRow]:
+    """All of them, orphans too."""
+    rows = db.connection.execute(
+        "SELECT id, name, state, sealed_seq, delivered, delivered_bytes, breaker FROM destination ORDER BY id"
+    )
+    return [DestinationRow(*row, json.loads(breaker)) for *row, breaker in rows]
+
+
+def register(db: Database, names: Iterable[str]) -> dict[str, DestinationRow]:
+    """Make the journal's destinations those of the config.
+
+    A new one starts after the last scan journalled; one that is missing becomes an orphan, whose backlog is kept; one
+    that comes back goes on where it stood. Batches open from an earlier run may have been applied by it.
+    """
+    wanted = list(names)
+    known = {row.name: row for row in destinations(db)}
+    for name, row in known.items():
+        state = "active" if name in wanted else "orphaned"
+        if row.state != state:
+            db.connection.execute("UPDATE destination SET state=? WHERE id=?", (state, row.id))
+    for name in wanted:
+        if name not in known:
+            db.connection.execute(
+                "INSERT INTO destination(id, name, sealed_seq) VALUES(?,?,?)", (_free_bit(db), name, last_seq(db))
+            )
+    db.connection.execute("UPDATE batch SET unknown=1 WHERE state='open'")
+    found = {row.name: row for row in destinations(db)}
+    return {name: found[name] for name in wanted}
+
+
+def keep_breaker(db: Database, destination: int, snapshot: Mapping[str, Any]) -> None:
+    """Remember a breaker, so that a restart neither forgets nor hammers."""
+    db.connection.execute("UPDATE destination SET breaker=? WHERE id=?", (json.dumps(snapshot), destination))
+
+
+def forget(db: Database, name: str) -> int:
+    """Discard an orphan with its backlog, at an operator's word; returns how many scans it still held."""
+    row = next((row for row in destinations(db) if row.name == name), None)
+    if row is None:
+        raise JournalError(f"no destination {name!r} in this journal")
+    if row.state != "orphaned":
+        raise JournalError(f"destination {name!r} is in the config; take it out first")
+    held = 0
+    for state in ("open", "dead"):
+        for batch in batches(db, row.id, state):
+            write_receipt(db, batch, "discarded", "by an operator", None, batch.count)
+            remove_batch(db, batch)
+            held += batch.count
+    held += db.connection.execute("DELETE FROM delivery WHERE destination=?", (row.id,)).rowcount
+    held += db.connection.execute(
+        "UPDATE scan SET routes = routes & ~?1 WHERE seq > ?2 AND routes & ?1", (1 << row.id, row.sealed_seq)
+    ).rowcount
+    db.connection.execute("DELETE FROM destination WHERE id=?", (row.id,))
+    return held
+
+
+def _free_bit(db: Database) -> int:
+    """The lowest bit never used; when all were, one that no scan still here holds."""
+    used = {row.id for row in destinations(db)}
+    highest = int(db.meta("next_bit") or 0)
+    if highest < MAX_DESTINATIONS:
+        db.connection.execute("INSERT OR REPLACE INTO meta VALUES('next_bit', ?)", (str(highest + 1),))
+        return highest
+    held = db.connection.execute("SELECT routes FROM scan JOIN body USING(seq)")
+    mask = 0
+    for (routes,) in held:
+        mask |= routes
+    for bit in range(MAX_DESTINATIONS):
+        if bit not in used and not mask >> bit & 1:
+            return bit
+    raise JournalError(
+        f"{MAX_DESTINATIONS} destinations hold scans in this journal; drain or discard those that left the config"
+    )

@@ -1,0 +1,87 @@
+"""The state folder: private, on a local disk, and one process's at a time."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import sys
+from pathlib import Path
+
+from scribe_export.errors import JournalError, StateOwned
+
+_NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.s3fs"})
+
+
+class StateFolder:
+    """Made if missing (0700) and locked for this process; `release` or the process's end gives it up.
+
+    Raises `StateOwned` naming the owner, or `JournalError` for a folder that cannot be trusted with scans.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mode = path.stat()
+        except OSError as error:
+            raise JournalError(f"{path}: cannot make the state folder: {error.strerror}") from None
+        if mode.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise JournalError(f"{path}: others may write to the state folder; run: chmod 700 {path}")
+        if mode.st_mode & 0o077:
+            path.chmod(0o700)
+        kind = filesystem_of(path)
+        if kind in _NETWORK_FILESYSTEMS:
+            raise JournalError(f"{path}: lies on {kind}, where SQLite's locks do not hold; use a local disk")
+        self._lock = self._acquire()
+
+    def _acquire(self) -> int:
+        try:
+            handle = os.open(self.path / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot open the state folder: {error.strerror}") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(handle, 200, 0).decode("utf-8", "replace").strip()
+            os.close(handle)
+            if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+                raise StateOwned(f"{self.path}: in use by {owner or 'another process'}") from None
+            raise JournalError(f"{self.path}: cannot lock the state folder: {error.strerror}") from None
+        command = " ".join(Path(word).name for word in sys.argv[:2])
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without its owner's name
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} ({command})\n".encode(), 0)
+        return handle
+
+    def release(self) -> None:
+        """Give the folder up; safe twice."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def filesystem_of(path: Path) -> str:
+    """The type of the filesystem that holds `path`; empty where the system does not say (macOS)."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    resolved = str(path.resolve())
+    for line in mounts:
+        left, _, right = line.partition(" - ")
+        point = left.split()[4].replace("\\040", " ")
+        inside = resolved == point or resolved.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, right.split()[0]
+    return kind
+
+
+def sync_folder(path: Path) -> None:
+    """Make a new name in a folder durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

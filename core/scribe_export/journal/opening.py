@@ -1,0 +1,101 @@
+"""Opening a state folder: locked, sound, tidied; a damaged journal is set aside and what verifies is recovered."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from scribe_export.clock import Clock
+from scribe_export.errors import JournalUnusable
+from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, Database
+from scribe_export.journal.folder import StateFolder
+from scribe_export.journal.recover import recover, set_aside
+
+log = structlog.get_logger()
+
+CHECKED_BYTES = 128 * 2**20
+"""Journals up to this size are checked whole at each start; a larger one would not be ready in time, and is checked
+by its bodies' sha256s and by SQLite as it is read."""
+
+DAMAGE_MARK = "journal.damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJournal:
+    """A database and the lock it is held under."""
+
+    folder: StateFolder
+    database: Database
+
+    def close(self) -> None:
+        """Close and give the folder up."""
+        self.database.close()
+        self.folder.release()
+
+
+def open_journal(path: Path, *, quota: int = DEFAULT_QUOTA, clock: Clock | None = None) -> OpenJournal:
+    """Open the journal of a state folder.
+
+    Raises `StateOwned` naming the owner, `JournalTooNew`, or `JournalError` for a folder that cannot be trusted.
+    """
+    folder = StateFolder(path)
+    try:
+        return OpenJournal(folder, _sound(path, quota, clock))
+    except BaseException:
+        folder.release()
+        raise
+
+
+def mark_damaged(path: Path, reason: str) -> None:
+    """Leave word for the next start that the journal has to be recovered."""
+    (path / DAMAGE_MARK).write_text(reason, encoding="utf-8")
+
+
+def _sound(path: Path, quota: int, clock: Clock | None) -> Database:
+    problem = _problem(path)
+    if problem is None:
+        try:
+            database = Database(path, quota=quota, clock=clock)
+        except JournalUnusable as error:
+            problem = str(error)
+        else:
+            _tidy(database)
+            return database
+    damaged = set_aside(path)
+    database = Database(path, quota=quota, clock=clock)
+    report = recover(database, damaged)
+    log.error(
+        "journal damaged",
+        problem=problem,
+        kept=str(damaged),
+        scans_recovered=report.scans,
+        scans_lost=report.lost,
+        help="the damaged file is kept; scans sent before may be sent again",
+    )
+    (path / DAMAGE_MARK).unlink(missing_ok=True)
+    _tidy(database)
+    return database
+
+
+def _problem(path: Path) -> str | None:
+    mark = path / DAMAGE_MARK
+    if mark.exists():
+        return mark.read_text(encoding="utf-8")
+    file = path / FILE_NAME
+    if not file.exists() or file.stat().st_size > CHECKED_BYTES:
+        return None
+    try:
+        connection = sqlite3.connect(file)
+        try:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if found == "ok" else str(found)
+
+
+def _tidy(database: Database) -> None:
+    rows = database.connection.execute("SELECT blob FROM body WHERE blob IS NOT NULL")
+    database.blobs.remove_strays(frozenset(str(row[0]) for row in rows))

@@ -1,0 +1,53 @@
+"""The next scans of a destination become sealed batches, before anything of them is sent."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from scribe_export.journal.batches import Member, SealedBatch, add_batch, shape_id
+from scribe_export.journal.database import Database
+
+
+def seal(
+    db: Database,
+    destination: int,
+    groups: Mapping[str, Sequence[Member]],
+    *,
+    upto: int,
+    shape: Mapping[str, Any],
+    by_record: bool,
+    refused: Mapping[int, tuple[str, str]] | None = None,
+) -> list[SealedBatch]:
+    """Seal each partition's members into a batch and move the destination's cursor to `upto`.
+
+    `groups` and `refused` (sequence number to class and reason) together are every scan routed to the destination
+    between its cursor and `upto`. What cannot be named or read is a dead letter from here on.
+    """
+    now = db.clock.now()
+    refused = refused or {}
+    db.connection.executemany(
+        "INSERT INTO delivery VALUES(?,?,?,?,?)",
+        [(destination, seq, kind, error[:512], now) for seq, (kind, error) in refused.items()],
+    )
+    db.connection.execute("UPDATE destination SET sealed_seq=? WHERE id=?", (upto, destination))
+    if not groups:
+        return []
+    shape_row = shape_id(db, shape)
+    explicit = bool(refused) or _interleaved(groups)
+    return [
+        add_batch(
+            db,
+            destination,
+            members,
+            partition=partition,
+            shape=shape_row,
+            by_record=by_record,
+            explicit=explicit,
+        )
+        for partition, members in groups.items()
+    ]
+
+
+def _interleaved(groups: Mapping[str, Sequence[Member]]) -> bool:
+    ranges = sorted((members[0].seq, members[-1].seq) for members in groups.values())
+    return any(before[1] >= after[0] for before, after in pairwise(ranges))

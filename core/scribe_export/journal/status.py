@@ -1,0 +1,99 @@
+"""What an operator sees: counted from the journal's rows, by any process, while the exporter runs or not."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scribe_export.errors import JournalError
+
+_QUERY = """
+SELECT id, name, state, delivered, delivered_bytes, breaker,
+  (SELECT count(*) FROM scan WHERE seq > sealed_seq AND routes & (1 << destination.id))
+    + (SELECT coalesce(sum(count), 0) FROM batch WHERE destination = destination.id AND state = 'open'),
+  (SELECT count(*) FROM delivery WHERE destination = destination.id)
+    + (SELECT coalesce(sum(count), 0) FROM batch WHERE destination = destination.id AND state = 'dead'),
+  (SELECT min(first_seq) FROM batch WHERE destination = destination.id AND state = 'open'),
+  (SELECT seq FROM scan WHERE seq > sealed_seq AND routes & (1 << destination.id) ORDER BY seq LIMIT 1),
+  (SELECT class FROM batch WHERE destination = destination.id AND class <> '' AND state = 'open'
+    ORDER BY first_seq LIMIT 1),
+  (SELECT error FROM batch WHERE destination = destination.id AND class <> '' AND state = 'open'
+    ORDER BY first_seq LIMIT 1)
+FROM destination ORDER BY id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationStatus:
+    """`pending` scans are neither delivered nor dead; `breaker` is closed, open or half_open."""
+
+    name: str
+    state: str
+    pending: int
+    delivered: int
+    dead: int
+    delivered_bytes: int
+    breaker: str
+    oldest_pending_seconds: float
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStatus:
+    """`scans` ever journalled; `invalid` bodies were no scans; `unrouted` matched no rule."""
+
+    destinations: tuple[DestinationStatus, ...]
+    scans: int
+    duplicates: int
+    conflicts: int
+    unrouted: int
+    invalid: int
+
+
+def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
+    """Count everything; `now` in seconds since the epoch."""
+    run = connection.execute
+    found = []
+    for row in run(_QUERY).fetchall():
+        breaker: Mapping[str, Any] = json.loads(row[5])
+        seqs = [seq for seq in row[8:10] if seq is not None]
+        oldest = (
+            run("SELECT at FROM scan WHERE seq >= ? ORDER BY seq LIMIT 1", (min(seqs),)).fetchone() if seqs else None
+        )
+        error = str(breaker.get("reason") or "") or (f"{row[10]}: {row[11]}" if row[10] else "")
+        found.append(
+            DestinationStatus(
+                name=row[1],
+                state=row[2],
+                pending=row[6],
+                delivered=row[3],
+                dead=row[7],
+                delivered_bytes=row[4],
+                breaker=str(breaker.get("state", "closed")),
+                oldest_pending_seconds=max(0.0, now - oldest[0]) if oldest else 0.0,
+                last_error=error,
+            )
+        )
+    meta = dict(run("SELECT key, value FROM meta").fetchall())
+    invalid = run("SELECT count(*) FROM delivery WHERE destination < 0").fetchone()[0]
+    scans = run("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'scan'").fetchone()[0]
+    return JournalStatus(
+        tuple(found),
+        scans,
+        duplicates=int(meta.get("duplicates", 0)),
+        conflicts=int(meta.get("conflicts", 0)),
+        unrouted=int(meta.get("unrouted", 0)),
+        invalid=invalid,
+    )
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that can only look, beside the one that writes; raises `JournalError` if there is no journal."""
+    if not path.exists():
+        raise JournalError(f"{path}: no journal here yet; it is made by the first run or send")
+    try:
+        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+    except sqlite3.Error as error:
+        raise JournalError(f"{path}: cannot be read: {error}") from error
