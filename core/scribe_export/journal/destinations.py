@@ -32,14 +32,15 @@ def destinations(db: Database) -> list[DestinationRow]:
     rows = db.connection.execute(
         "SELECT id, name, state, sealed_seq, delivered, delivered_bytes, breaker FROM destination ORDER BY id"
     )
-    return [DestinationRow(*row, json.loads(breaker)) for *row, breaker in rows]
+    return [DestinationRow(*row[:6], breaker=json.loads(row[6])) for row in rows]
 
 
 def register(db: Database, names: Iterable[str]) -> dict[str, DestinationRow]:
     """Make the journal's destinations those of the config.
 
     A new one starts after the last scan journalled; one that is missing becomes an orphan, whose backlog is kept; one
-    that comes back goes on where it stood. Batches open from an earlier run may have been applied by it.
+    that comes back goes on where it stood. Batches open from an earlier run may have been applied by it. After a
+    recovery that lost all destinations, everything still here is sent to all.
     """
     wanted = list(names)
     known = {row.name: row for row in destinations(db)}
@@ -47,11 +48,17 @@ def register(db: Database, names: Iterable[str]) -> dict[str, DestinationRow]:
         state = "active" if name in wanted else "orphaned"
         if row.state != state:
             db.connection.execute("UPDATE destination SET state=? WHERE id=?", (state, row.id))
+    send_again = bool(db.meta("send_again"))
+    start = 0 if send_again else last_seq(db)
     for name in wanted:
         if name not in known:
             db.connection.execute(
-                "INSERT INTO destination(id, name, sealed_seq) VALUES(?,?,?)", (_free_bit(db), name, last_seq(db))
+                "INSERT INTO destination(id, name, sealed_seq) VALUES(?,?,?)", (_free_bit(db), name, start)
             )
+    if send_again:
+        mask = sum(1 << row.id for row in destinations(db))
+        db.connection.execute("UPDATE scan SET routes=? WHERE seq IN (SELECT seq FROM body)", (mask,))
+        db.connection.execute("DELETE FROM meta WHERE key='send_again'")
     db.connection.execute("UPDATE batch SET unknown=1 WHERE state='open'")
     found = {row.name: row for row in destinations(db)}
     return {name: found[name] for name in wanted}

@@ -1,7 +1,8 @@
 """What can be read of a damaged journal goes into a new one: rows one by one, bodies only if their sha256 agrees.
 
-The ledger's own rows are copied as far as they can be read. Where a destination's row is lost, its scans are sent again:
-a destination that knows a repeat holds each once, and none is lost for want of a row.
+The ledger's own rows are copied as far as they can be read. A body whose scan row is lost is journalled anew, for every
+destination. A scan of which no row says whether a destination has it becomes a dead letter of class ``recovered`` there:
+an operator decides whether to send it, perhaps again. Without any row of a destination everything is sent to all.
 """
 
 import contextlib
@@ -13,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scribe_export.errors import InvalidScan
+from scribe_export.journal.batches import batches, members_of
 from scribe_export.journal.database import FILE_NAME, Database
+from scribe_export.journal.destinations import destinations
+from scribe_export.journal.ingest import ConflictMasks, NewScan, ingest
+from scribe_export.journal.receipts import receipts
+from scribe_export.scan import read_fields
 
 _KEYED_BY_NUMBER = ("scan", "body", "batch", "receipt", "request", "shape", "destination")
 _KEYED_BY_TEXT = ("meta", "member", "delivery", "cursor")
@@ -62,30 +69,77 @@ def _copy(database: Database, old: sqlite3.Connection) -> RecoveryReport:
     for table in _KEYED_BY_TEXT:
         _insert(new, table, _readable(old, f"SELECT * FROM {table}", ()))  # noqa: S608
     for table in _KEYED_BY_NUMBER:
-        rows = _by_number(old, table, highest)
-        _insert(new, table, (row for row in rows if table != "body" or _verifies(database, old, row)))
-    uuid = new.execute("SELECT value FROM meta WHERE key='uuid'").fetchone()
-    database.uuid = uuid[0]
-    lost = _forget_unreadable(database)
-    new.execute("DELETE FROM body WHERE seq NOT IN (SELECT seq FROM scan)")
+        _insert(new, table, _by_number(old, table, highest))
+    new.execute("INSERT OR REPLACE INTO sqlite_sequence(name, seq) VALUES('scan', ?)", (highest,))
+    database.uuid = database.meta("uuid")
+    _readopt(database)
+    lost = _dead_letter_lost_bodies(database)
+    _dead_letter_unaccounted(database)
     kept = new.execute("SELECT count(*) FROM body").fetchone()[0]
+    if kept and not destinations(database):
+        new.execute("INSERT OR REPLACE INTO meta VALUES('send_again', '1')")
     return RecoveryReport(kept, lost)
 
 
-def _forget_unreadable(database: Database) -> int:
-    """Scans that were still needed but whose bodies are gone become dead letters of class ``corrupt``; returns how many."""
+def _readopt(database: Database) -> None:
+    """Keep the bodies that verify; journal anew those whose scan row is lost."""
+    new = database.connection
+    mask = sum(1 << row.id for row in destinations(database))
+    for seq, body, blob, sha256 in new.execute(
+        "SELECT body.seq, bytes, blob, sha256 FROM body LEFT JOIN scan USING(seq)"
+    ).fetchall():
+        try:
+            raw = database.blobs.read(blob) if body is None else body
+        except OSError:
+            raw = b""
+        found = hashlib.sha256(raw)
+        if sha256 == found.digest():
+            continue
+        new.execute("DELETE FROM body WHERE seq=?", (seq,))
+        if sha256 is not None:
+            continue
+        with contextlib.suppress(InvalidScan):
+            scan = NewScan(read_fields(raw).scan_id, found.hexdigest(), raw, "recovered", mask, blob=blob)
+            ingest(database, [scan], conflicts=ConflictMasks())
+
+
+def _dead_letter_lost_bodies(database: Database) -> int:
+    """Scans still to be sealed whose bodies are gone become dead letters of class ``corrupt``; returns how many."""
     new = database.connection
     lost = new.execute(
         "SELECT scan.seq, destination.id FROM scan JOIN destination ON scan.routes & (1 << destination.id)"
         " AND scan.seq > destination.sealed_seq WHERE scan.seq NOT IN (SELECT seq FROM body)"
     ).fetchall()
     for seq, destination in lost:
+        new.execute("UPDATE scan SET routes = routes & ~(1 << ?) WHERE seq=?", (destination, seq))
         new.execute(
             "INSERT OR IGNORE INTO delivery VALUES(?,?,'corrupt','lost with a damaged part of the journal',?)",
             (destination, seq, database.clock.now()),
         )
-        new.execute("UPDATE scan SET routes = routes & ~(1 << ?) WHERE seq=?", (destination, seq))
     return len({seq for seq, _ in lost})
+
+
+def _dead_letter_unaccounted(database: Database) -> None:
+    """Scans before a cursor that no batch, exception or receipt accounts for: their rows were lost."""
+    new = database.connection
+    written = list(receipts(database))
+    for destination in destinations(database):
+        accounted = {
+            member.seq
+            for state in ("open", "dead")
+            for batch in batches(database, destination.id, state)
+            for member in members_of(database, batch)
+        }
+        mine = [receipt for receipt in written if receipt.destination == destination.name]
+        for (seq,) in new.execute(
+            "SELECT scan.seq FROM scan JOIN body USING(seq) WHERE scan.seq <= ? AND routes & ?",
+            (destination.sealed_seq, 1 << destination.id),
+        ).fetchall():
+            if seq not in accounted and not any(receipt.covers(seq) for receipt in mine):
+                new.execute(
+                    "INSERT OR IGNORE INTO delivery VALUES(?,?,'recovered',?,?)",
+                    (destination.id, seq, "the journal was damaged: whether it was delivered is not known", 0.0),
+                )
 
 
 def _highest(old: sqlite3.Connection) -> int:
@@ -121,13 +175,3 @@ def _insert(new: sqlite3.Connection, table: str, rows: Iterator[Sequence[Any]]) 
         marks = ",".join("?" * len(row))
         with contextlib.suppress(sqlite3.IntegrityError):
             new.execute(f"INSERT OR REPLACE INTO {table} VALUES({marks})", tuple(row))
-
-
-def _verifies(database: Database, old: sqlite3.Connection, row: Sequence[Any]) -> bool:
-    seq, body, blob = row
-    try:
-        sha256 = old.execute("SELECT sha256 FROM scan WHERE seq=?", (seq,)).fetchone()
-        body = database.blobs.read(blob) if body is None else body
-    except (sqlite3.Error, OSError):
-        return False
-    return sha256 is not None and hashlib.sha256(body).digest() == sha256[0]
