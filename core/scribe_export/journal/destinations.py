@@ -32,7 +32,10 @@ def destinations(db: Database) -> list[DestinationRow]:
     rows = db.connection.execute(
         "SELECT id, name, state, sealed_seq, delivered, delivered_bytes, breaker FROM destination ORDER BY id"
     )
-    return [DestinationRow(*row[:6], breaker=json.loads(row[6])) for row in rows]
+    return [
+        DestinationRow(number, name, state, sealed, delivered, size, json.loads(breaker))
+        for number, name, state, sealed, delivered, size, breaker in rows.fetchall()
+    ]
 
 
 def register(db: Database, names: Iterable[str]) -> dict[str, DestinationRow]:

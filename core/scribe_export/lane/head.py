@@ -1,0 +1,87 @@
+"""The scans just journalled, held in memory so that lanes which keep up share them instead of reading them back."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scribe_export.model import Record
+
+HEAD_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One commit's scans in order; `every` is the bits that all of them have."""
+
+    first_seq: int
+    last_seq: int
+    records: Sequence[Record]
+    masks: Sequence[int]
+    every: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Scans for one lane; all those routed to it up to `upto` are among them, or came before."""
+
+    records: list[Record]
+    upto: int
+
+
+class Head:
+    """Appended to after each commit, in order; the oldest go when it holds more than `limit` bytes of bodies."""
+
+    def __init__(self, newest_seq: int, limit: int = HEAD_BYTES) -> None:
+        self._chunks: deque[Chunk] = deque()
+        self._limit = limit
+        self._size = 0
+        self.gone_upto = newest_seq
+        self.newest_seq = newest_seq
+
+    def append(self, records: Sequence[Record], masks: Sequence[int], last_seq: int) -> None:
+        """Add a commit's routed scans; `last_seq` is the highest number it gave, to scans without a route too."""
+        every = -1
+        for mask in masks:
+            every &= mask
+        size = sum(len(record.body) for record in records)
+        first = self._chunks[-1].last_seq + 1 if self._chunks else self.gone_upto + 1
+        self._chunks.append(Chunk(first, last_seq, records, masks, every, size))
+        self._size += size
+        self.newest_seq = last_seq
+        while self._size > self._limit:
+            oldest = self._chunks.popleft()
+            self._size -= oldest.size
+            self.gone_upto = oldest.last_seq
+
+    def take(self, bit: int, after: int, max_records: int, max_bytes: int) -> Taken | None:
+        """The next scans routed to `bit` after a number; None if they are no longer all here."""
+        if after < self.gone_upto:
+            return None
+        flag = 1 << bit
+        records: list[Record] = []
+        size, upto = 0, after
+        for chunk in self._chunks:
+            if chunk.last_seq <= after:
+                continue
+            if (
+                chunk.every & flag
+                and chunk.first_seq > after
+                and len(records) + len(chunk.records) <= max_records
+                and size + chunk.size <= max_bytes
+            ):
+                records.extend(chunk.records)
+                size += chunk.size
+                upto = chunk.last_seq
+                continue
+            for record, mask in zip(chunk.records, chunk.masks, strict=True):
+                if record.seq <= after:
+                    continue
+                if mask & flag:
+                    size += len(record.body)
+                    if records and (len(records) >= max_records or size > max_bytes):
+                        return Taken(records, upto)
+                    records.append(record)
+                upto = record.seq
+            upto = chunk.last_seq
+        return Taken(records, upto)

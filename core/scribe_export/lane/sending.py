@@ -1,0 +1,75 @@
+"""One attempt at one sealed batch: read back, check, encode, write."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio.to_thread
+
+from scribe_export.interface import Sink
+from scribe_export.journal.batches import SealedBatch
+from scribe_export.model import Batch, Encoded, Record
+
+INLINE_BYTES = 128 * 1024
+"""Below this, encoding costs less than handing it to a worker thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Confirmed; `answer` is the service's, for the receipt."""
+
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was written: these members, by sequence number, can never be accepted, with class and reason."""
+
+    members: dict[int, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The write raised; `raised_in` is ``encode`` when nothing can have been written."""
+
+    error: Exception
+    raised_in: str
+
+
+Outcome = Delivered | Refused | Failed
+
+
+def as_sent(batch: SealedBatch, records: Sequence[Record]) -> Batch:
+    """A sealed batch as its sink gets it."""
+    return Batch(
+        id=batch.batch_id,
+        name=batch.name,
+        records=tuple(records),
+        digest=batch.digest,
+        shape=batch.shape,
+        generation=batch.generation,
+        attempt=batch.attempts + 1 + (batch.unknown and batch.attempts == 0),
+    )
+
+
+async def encode(sink: Sink, batch: SealedBatch, records: Sequence[Record]) -> Encoded | Refused | Failed:
+    """The batch in its sink's form, or why not."""
+    sent = as_sent(batch, records)
+    try:
+        if batch.size <= INLINE_BYTES:
+            encoded = sink.encode(sent)
+        else:
+            encoded = await anyio.to_thread.run_sync(sink.encode, sent)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the lane judges it
+        return Failed(error, "encode")
+    if encoded.refused:
+        members = {records[index].seq: (error.kind, str(error)) for index, error in encoded.refused.items()}
+        return Refused(members)
+    return encoded
+
+
+async def write(sink: Sink, encoded: Encoded) -> Delivered | Failed:
+    """The one call that may have an effect."""
+    try:
+        return Delivered(await sink.write(encoded) or "")
+    except Exception as error:  # noqa: BLE001 - whatever it is, the lane judges it
+        return Failed(error, "write")
