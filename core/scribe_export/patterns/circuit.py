@@ -35,15 +35,16 @@ class BreakerSnapshot:
 
 class CircuitBreaker:
     """Opens after `failure_threshold` failures in a row, or when within `window` seconds at least `failure_rate` of at
-    least `minimum_calls` calls failed; `timeout` seconds later it lets one call through, whose outcome closes or reopens it.
+    least `minimum_calls` calls failed. `timeout` seconds later it lets one call through, whose outcome closes or reopens
+    it.
 
     `failure_rate` None counts failures in a row only. `counts` says which exceptions speak against the service; by
     default all but `Rejected`, which is a service's healthy answer. `on_change` gets the new state and the reason, once a
     change. Thread-safe; nothing is locked while a call runs.
 
     Use it around a call (`call`, `acall`), or step by step: `allow` or `acquire`, then exactly one of `record_success`,
-    `record_failure`, `trip` and `release`. Outcomes of calls let through before it opened may arrive late: while it is open
-    they change nothing, while it is half-open they count as the probe's.
+    `record_failure`, `trip` and `release`. Outcomes of calls let through before it opened may arrive late: while it is
+    open they change nothing, while it is half-open they count as the probe's.
     """
 
     def __init__(

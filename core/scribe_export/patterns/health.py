@@ -15,8 +15,8 @@ _log = structlog.get_logger(__name__)
 class HealthMonitor:
     """Asks every registered check, all at once; one that raises or takes longer than `timeout` seconds is unhealthy.
 
-    `on_change(name, healthy, reason)` is called once for each change, and once for a first answer that is bad. It must not
-    block, and what it raises ends the monitoring.
+    `on_change(name, healthy, reason)` is called once for each change, and once for a first answer that is bad. It must
+    not block, and what it raises ends the monitoring.
     """
 
     def __init__(

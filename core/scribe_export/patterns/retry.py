@@ -42,7 +42,7 @@ class RetryPolicy:
         clock: Clock | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Raise ValueError for a setting that makes no sense; `sleep` is the wait of `execute`, the clock's that of `aexecute`."""
+        """Raise ValueError for a setting that makes no sense. `execute` waits by `sleep`, `aexecute` by the clock."""
         if max_attempts < 1:
             raise ValueError("max_attempts must be at least 1")
         if not base_delay >= 0 or not max_delay >= 0:
