@@ -1,5 +1,6 @@
 """Trying again, later and later, at moments that differ between callers."""
 
+import copy
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -60,6 +61,12 @@ class RetryPolicy:
         # 2.0 ** 1024 overflows; no ceiling needs more than 64 doublings.
         ceiling = min(self.max_delay, self.base_delay * 2.0 ** min(max(attempt, 1) - 1, 64))
         return max(self._rng.uniform(0.0, ceiling), retry_after or 0.0)
+
+    def narrowed(self, retry_on: Callable[[BaseException], bool]) -> "RetryPolicy":
+        """The same policy for calls of which fewer failures may be repeated: those that `retry_on` agrees to as well."""
+        policy, before = copy.copy(self), self._retry_on
+        policy._retry_on = lambda error: before(error) and retry_on(error)  # noqa: SLF001 - a copy of its own class
+        return policy
 
     def execute(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function until it returns; raise its last exception."""
