@@ -11,7 +11,8 @@
     ├── InvalidScan              a body that is no scan: it is dead-lettered with its bytes
     └── SinkError                what `Sink.write` and `Connector.open` may raise; each says if it was `applied`
         ├── Transient            try again, with backoff
-        │   └── Throttled        the same, and send less at a time
+        │   ├── Throttled        the same, and send less at a time
+        │   └── BreakerOpen      not sent at all: the circuit breaker gives the service a rest
         ├── Rejected             this record can never be accepted: dead letter at once
         │   └── Conflict         the name holds other content: the destination's `on_conflict` decides
         ├── Misconfigured        credentials, missing bucket, denied: hold everything, charge nothing
@@ -118,6 +119,15 @@ class Throttled(Transient):
     """The service asks for less: backoff, and the lane narrows its concurrency."""
 
     kind = "throttled"
+
+
+class BreakerOpen(Transient):
+    """The circuit breaker let nothing through; `retry_after` is the seconds until it lets one call try."""
+
+    kind = "breaker_open"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after, applied="no")
 
 
 class Rejected(SinkError):
