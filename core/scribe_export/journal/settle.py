@@ -29,10 +29,11 @@ def partly(
     answer: str,
     next_at: float,
     unknown: bool,
+    charge: bool = True,
 ) -> list[SealedBatch]:
     """Some members (by sequence number) were confirmed, some refused; the rest are sealed anew and returned.
 
-    `unknown` says that some of the rest may have been applied.
+    `unknown` says that some of the rest may have been applied, `charge` counts the attempt for them.
     """
     members = members_of(db, batch)
     done = [member for member in members if member.seq in acked]
@@ -41,7 +42,7 @@ def partly(
         _raise_counters(db, batch.destination, len(done), sum(member.size for member in done))
     dead_letter(db, batch.destination, {seq: why for seq, why in refused.items() if seq not in acked})
     rest = [member for member in members if member.seq not in acked and member.seq not in refused]
-    sealed = reseal(db, batch, [rest], attempts=batch.attempts + 1, next_at=next_at, unknown=unknown)
+    sealed = reseal(db, batch, [rest], attempts=batch.attempts + charge, next_at=next_at, unknown=unknown)
     remove_batch(db, batch)
     return sealed
 

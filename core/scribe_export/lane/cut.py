@@ -29,9 +29,7 @@ class BatchBounds:
         return cls(
             max_records=min(wish.max_records or DEFAULT_RECORDS, limits.max_records or DEFAULT_RECORDS * 100),
             max_bytes=min(wish.max_bytes or DEFAULT_BYTES, limits.max_bytes or 2**40),
-            max_age=wish.max_age
-            if wish.max_age is not None
-            else (DEFAULT_AGE if sink.identity == "batch" else 0.0),
+            max_age=wish.max_age if wish.max_age is not None else (DEFAULT_AGE if sink.identity == "batch" else 0.0),
         )
 
 

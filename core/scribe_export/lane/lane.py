@@ -23,7 +23,7 @@ from scribe_export.lane.backlog import Backlog, waiting_backlog
 from scribe_export.lane.cut import BatchBounds, group
 from scribe_export.lane.head import Head
 from scribe_export.lane.queue import BatchQueue
-from scribe_export.lane.sending import Delivered, Outcome, Refused, encode, write
+from scribe_export.lane.sending import Outcome, Refused, encode, write
 from scribe_export.lane.settling import Settlement, settlement
 from scribe_export.lane.waiting import Bell
 from scribe_export.model import Record
@@ -39,7 +39,7 @@ class Lane:
     `flush` seals what waits at once instead of waiting for full batches.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         row: DestinationRow,
         sink: Sink,
@@ -61,7 +61,7 @@ class Lane:
         self._cursor = row.sealed_seq
         self._bounds = BatchBounds.of(sink)
         self._backlog = Backlog()
-        self._queue = BatchQueue(clock, retry)
+        self._queue = BatchQueue(clock, retry, breaker.window)
         self._ready: dict[int, list[Record]] = {}
         self._in_flight: dict[int, SealedBatch] = {}
         self._width = float(sink.options.max_in_flight)
@@ -77,9 +77,7 @@ class Lane:
     def journalled(self, count: int, size: int) -> None:
         """`count` scans of `size` bytes for this destination were committed."""
         self._backlog.add(count, size, self._clock.monotonic())
-        if self._backlog.due(self._bounds, self._clock.monotonic(), flush=self.flush) or not self._bounds.max_age:
-            self._bell.ring()
-        elif self._backlog.count == count:
+        if self._backlog.due(self._bounds, self._clock.monotonic(), flush=self.flush) or not self._bounds.max_age or self._backlog.count == count:
             self._bell.ring()
 
     def ring(self) -> None:
@@ -104,8 +102,9 @@ class Lane:
 
     @property
     def stuck(self) -> bool:
-        """It waits for an operator: nothing will move by itself."""
-        return self.misconfigured and not self._in_flight
+        """Nothing will move by itself: it waits for an operator, or for a scan that tells poison from an outage."""
+        suspects = self._loaded and bool(self._queue) and not self._backlog.count and self._queue.only_suspects
+        return not self._in_flight and (self.misconfigured or suspects)
 
     async def run(self) -> None:
         """Open the sink, take up what the journal holds, and deliver."""
@@ -170,7 +169,9 @@ class Lane:
 
     def _next_moment(self) -> float | None:
         """Seconds until something is due by itself; None if only an event can bring more to do."""
-        if self._in_flight and (self.breaker.state is not CircuitState.CLOSED or len(self._in_flight) >= int(self._width)):
+        if self._in_flight and (
+            self.breaker.state is not CircuitState.CLOSED or len(self._in_flight) >= int(self._width)
+        ):
             return None
         moments = [self._queue.seconds_until_due()]
         if self._backlog.count:
@@ -266,10 +267,12 @@ class Lane:
             self._log.info("destination recovered")
             self._queue.all_due()
         sealed = await self._commit(done)
+        if done.failed:
+            self._queue.failed(batch, sealed)
+        else:
+            self._queue.settled(batch)
         if done.got_through:
             self._queue.got_through()
-        if done.failed:
-            self._queue.failed(batch)
         for follower in sealed:
             self._queue.put(follower, delay=done.delay)
         done.tell(self._log, batch)

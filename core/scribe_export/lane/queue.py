@@ -1,4 +1,7 @@
-"""Sealed batches that wait for an attempt, in the order of their scans."""
+"""Sealed batches that wait for an attempt, in the order of their scans, and what their failures tell."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from scribe_export.clock import Clock
 from scribe_export.journal.batches import SealedBatch
@@ -6,17 +9,26 @@ from scribe_export.lane.verdict import Evidence
 from scribe_export.patterns import RetryPolicy
 
 
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    """`root` is the batch that this one was divided from, or itself; the moments are monotonic."""
+
+    root: int
+    first: float
+    last: float
+
+
 class BatchQueue:
-    """Times are monotonic. A batch that used up its attempts is suspect: it waits until a different batch got through,
-    and is tried before that only if there is nothing else to try.
+    """A batch that used up its attempts is suspect: it waits until a different batch got through, and is tried before
+    that only if there is nothing else to try. `window` is how many seconds a success is taken as news of the destination.
     """
 
-    def __init__(self, clock: Clock, retry: RetryPolicy) -> None:
-        self._clock, self._retry = clock, retry
+    def __init__(self, clock: Clock, retry: RetryPolicy, window: float) -> None:
+        self._clock, self._retry, self._window = clock, retry, window
         self._batches: dict[int, SealedBatch] = {}
         self._due: dict[int, float] = {}
-        self._failed: dict[int, float] = {}
-        self._started = clock.monotonic()
+        self._failing: dict[int, _Failing] = {}
+        self._failed_roots: set[int] = set()
         self._last_success = float("-inf")
 
     def __len__(self) -> int:
@@ -26,8 +38,11 @@ class BatchQueue:
         """Let it wait: `delay` seconds, or as long as the journal says, but never beyond the policy's longest delay."""
         if delay is None:
             delay = 0.0 if now else min(max(batch.next_at - self._clock.now(), 0.0), self._retry.max_delay)
+        moment = self._clock.monotonic()
         self._batches[batch.id] = batch
-        self._due[batch.id] = self._clock.monotonic() + delay
+        self._due[batch.id] = moment + delay
+        if batch.attempts and batch.id not in self._failing:
+            self._failing[batch.id] = _Failing(batch.id, moment, moment)
 
     def take(self, batch: SealedBatch) -> None:
         """It is being tried now."""
@@ -40,38 +55,66 @@ class BatchQueue:
         return min(ready, key=_order, default=None)
 
     def last_resort(self) -> SealedBatch | None:
-        """The suspect that was tried longest ago, if its backoff is over."""
+        """The suspect that failed longest ago, if its backoff is over."""
         moment = self._clock.monotonic()
         suspects = [batch for batch in self._batches.values() if self._suspect(batch) and self._due[batch.id] <= moment]
-        return min(suspects, key=lambda batch: (self._failed.get(batch.id, self._started), _order(batch)), default=None)
+        return min(suspects, key=lambda batch: (self._last_failure(batch), _order(batch)), default=None)
 
     def seconds_until_due(self) -> float | None:
         """Until the next moment at which something may be tried."""
         return min((max(0.0, due - self._clock.monotonic()) for due in self._due.values()), default=None)
 
+    @property
+    def only_suspects(self) -> bool:
+        """Whether all that waits has used up its attempts with nothing to tell it from an outage."""
+        moment = self._clock.monotonic()
+        return all(self._suspect(batch) and not self._ready(batch, moment) for batch in self._batches.values())
+
     def evidence(self, batch: SealedBatch, *, alone: bool) -> Evidence:
-        """What is known about the destination apart from this batch."""
-        return Evidence(self._last_success > self._failed.get(batch.id, self._started), alone)
+        """What is known of the destination apart from this batch, at the moment that it fails once more.
+
+        A different batch got through since it failed last; or lately, since it failed first, and nothing else failed
+        after that.
+        """
+        history = self._failing.get(batch.id)
+        if history is None:
+            return Evidence(other_got_through=False, alone=alone)
+        since_last = self._last_success > history.last
+        lately = self._clock.monotonic() - self._last_success <= self._window
+        only_this = self._last_success >= history.first and self._failed_roots <= {history.root}
+        return Evidence(other_got_through=since_last or (lately and only_this), alone=alone)
+
+    def failed(self, batch: SealedBatch, followers: Iterable[SealedBatch]) -> None:
+        """This batch failed just now; `followers` is what it was sealed into, often itself."""
+        moment = self._clock.monotonic()
+        history = self._failing.pop(batch.id, _Failing(batch.id, moment, moment))
+        self._failed_roots.add(history.root)
+        for follower in followers:
+            self._failing[follower.id] = _Failing(history.root, history.first, moment)
 
     def got_through(self) -> None:
-        """Some batch was confirmed."""
+        """A batch was confirmed, at least in part."""
         self._last_success = self._clock.monotonic()
+        self._failed_roots.clear()
 
-    def failed(self, batch: SealedBatch) -> None:
-        """This batch failed just now."""
-        self._failed[batch.id] = self._clock.monotonic()
+    def settled(self, batch: SealedBatch) -> None:
+        """Nothing of it waits any more."""
+        self._failing.pop(batch.id, None)
 
     def all_due(self) -> None:
         """The destination is back: nothing needs to wait, and the oldest go first."""
-        moment = self._clock.monotonic()
-        self._due = dict.fromkeys(self._due, moment)
+        self._due = dict.fromkeys(self._due, self._clock.monotonic())
 
     def _suspect(self, batch: SealedBatch) -> bool:
         return batch.attempts >= self._retry.max_attempts
 
+    def _last_failure(self, batch: SealedBatch) -> float:
+        history = self._failing.get(batch.id)
+        return history.last if history else float("-inf")
+
     def _ready(self, batch: SealedBatch, moment: float) -> bool:
         if self._suspect(batch):
-            return self._last_success > self._failed.get(batch.id, self._started)
+            return self._last_success > self._last_failure(batch)
         return self._due[batch.id] <= moment
 
 

@@ -38,7 +38,9 @@ class Settlement:
         if self.event == "dead letter":
             log.error(self.event, batch=batch.batch_id, scans=batch.count, reason=self.reason, exc_info=self.error)
         elif self.event:
-            log.info(self.event, batch=batch.batch_id, scans=batch.count, reason=self.reason, delay=round(self.delay, 3))
+            log.info(
+                self.event, batch=batch.batch_id, scans=batch.count, reason=self.reason, delay=round(self.delay, 3)
+            )
 
 
 def settlement(batch: SealedBatch, outcome: Outcome, *, evidence: Evidence, retry: RetryPolicy) -> Settlement:
@@ -122,6 +124,7 @@ def _partly(batch: SealedBatch, failure: PartialFailure, retry: RetryPolicy) -> 
             answer=failure.answer,
             next_at=db.clock.now() + delay,
             unknown=unknown,
+            charge=misconfigured is None,
         )
 
     return Settlement(
