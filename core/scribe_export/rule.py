@@ -37,8 +37,8 @@ _TYPES = frozenset({"bool", "bytes", "double", "int", "list", "map", "null_type"
 _FUNCTIONS = frozenset(
     [
         "bytes", "contains", "double", "duration", "dyn", "endsWith", "getDate", "getDayOfMonth", "getDayOfWeek",
-        "getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "has", "int",
-        "matches", "size", "startsWith", "string", "timestamp", "type", "uint"
+        "getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "has",
+        "int", "matches", "size", "startsWith", "string", "timestamp", "type", "uint"
     ]
 )  # fmt: skip
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
@@ -78,10 +78,12 @@ def compile_rule(text: str) -> Rule:
     used = program.variables()
     for name in used:
         if name not in bound and name not in NAMES and name not in _TYPES:
-            raise RuleMistake(f'unknown name "{name}"' + did_you_mean(name, NAMES), *_position(bare, name))
+            raise RuleMistake(f'uses the unknown name "{name}"' + did_you_mean(name, NAMES), *_position(bare, name))
     for name in program.functions():
         if name.isidentifier() and name not in _FUNCTIONS:
-            raise RuleMistake(f'unknown function "{name}"' + did_you_mean(name, _FUNCTIONS), *_position(bare, name))
+            raise RuleMistake(
+                f'uses the unknown function "{name}"' + did_you_mean(name, _FUNCTIONS), *_position(bare, name)
+            )
     rule = Rule(text, program, tuple(name for name in NAMES if name in used))
     _try(rule)
     return rule

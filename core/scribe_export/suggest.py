@@ -4,10 +4,16 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The one that was probably meant, if any."""
+    near = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`` , did you mean "bucket"?`` or, with nothing near, ``; known are a, b``."""
+    """What to put behind "unknown": ``, did you mean "bucket"?`` or, with nothing near, ``; known are a, b``."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    near = nearest(name, names)
     if near:
-        return f', did you mean "{near[0]}"?'
+        return f', did you mean "{near}"?'
     return f"; known are {', '.join(names)}" if names else "; none is known here"

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from scribe_export.config.result import Built
-from scribe_export.config.secrecy import scrubbed
 from scribe_export.config.tree import Branch, Findings, Leaf, Node, Place, branch, text_of
 from scribe_export.options import SinkOptions
 from scribe_export.rule import Rule, RuleMistake, compile_rule
@@ -14,7 +13,7 @@ from scribe_export.rules import OTHERWISE, Rules
 def check_places(destinations: Mapping[str, Built[SinkOptions]], tree: Branch, found: Findings) -> None:
     """No two destinations write the same names. Options that name a place have a method `place() -> str | None`."""
     taken: dict[str, str] = {}
-    nodes = tree.entries["destinations"]
+    nodes = branch(tree.entries.get("destinations"))
     for name, built in destinations.items():
         place = getattr(built.options, "place", None)
         where: Any = place() if callable(place) else None
@@ -22,7 +21,7 @@ def check_places(destinations: Mapping[str, Built[SinkOptions]], tree: Branch, f
             continue
         if where in taken:
             message = f"writes to the same place as destinations.{taken[where]}; give one of them another"
-            found.add(nodes.entries[name].key if isinstance(nodes, Branch) else nodes.key, message)
+            found.add(nodes.entries[name].key if nodes else tree.key, message)
         taken.setdefault(where, name)
 
 
@@ -41,13 +40,16 @@ def compiled_rules(destinations: Node | None, found: Findings) -> Rules | None:
             otherwise.append((name, leaf))
             continue
         any_rule = True
+        if isinstance(leaf, Leaf) and leaf.value is None and not leaf.broken:
+            found.add(leaf.place, "the rule is empty; leave `when` out to send every scan")
         if text is None or not isinstance(leaf, Leaf):
             continue
         try:
             rules[name] = compile_rule(text)
         except RuleMistake as mistake:
-            message = scrubbed(f"the rule {mistake}", [value for _, value in leaf.references])
-            found.add(_within(leaf, mistake), message + _cut_short(leaf))
+            # A message about a part of the rule could show a part of what was put in.
+            what = f"is wrong with {leaf.references[0][0]} put in; it is not shown" if leaf.references else mistake
+            found.add(_within(leaf, mistake), f"the rule {what}{_cut_short(leaf)}")
     if not any_rule:
         for _, leaf in otherwise:
             found.add(leaf.place, "otherwise means that no other rule matched, and no other destination has a rule")

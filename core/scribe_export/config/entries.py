@@ -63,7 +63,7 @@ class Entries:
         name = text_of(node)
         if name is None:
             if not (isinstance(node, Leaf) and node.broken):
-                self.found.add(node.place, f"must be the name of {_which(kind)}")
+                self.found.add(node.place, f"must be {_which(kind)}")
             return None
         try:
             return find(kind, name)
@@ -134,4 +134,4 @@ def _references(node: Node) -> list[str]:
 
 
 def _which(kind: Kind) -> str:
-    return f"which {kind[:-1]} this is; `scribe-export connectors` lists them"
+    return f"the name of a {kind[:-1]}; `scribe-export connectors` lists them"

@@ -8,10 +8,10 @@ import re
 
 from scribe_export.config.tree import Value
 
-_WORDS: dict[str, Value] = {"": None, "~": None} | {
-    shown: value
-    for word, value in (("null", None), ("true", True), ("false", False))
-    for shown in (word, word.capitalize(), word.upper())
+_WORDS: dict[str, Value] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
 _RADIX = re.compile(r"0o[0-7]{1,30}|0x[0-9a-fA-F]{1,30}")

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 HIDDEN = "***"
-_TELLING = 8  # characters in a row that give a value away even when a message shows only part of it
+_TELLING = 5  # characters in a row that give a value away even when a message shows only part of it
 
 
 def scrubbed(message: str, hidden: Collection[str]) -> str:

@@ -11,7 +11,7 @@ from scribe_export.config.scalars import resolve
 from scribe_export.config.secrecy import scrubbed
 from scribe_export.config.tree import Branch, Findings, Items, Leaf, Node, Place, Value, leaves, plain, retyped
 from scribe_export.options import Secret
-from scribe_export.suggest import did_you_mean
+from scribe_export.suggest import did_you_mean, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -66,27 +66,34 @@ def _numbers(error: ValidationError, node: Branch) -> Iterator[tuple[Place, Valu
 
 def _report(error: ValidationError, model: type[BaseModel], node: Branch, found: Findings) -> None:
     messages: dict[tuple[Place, str], list[str]] = {}
-    for detail in error.errors(include_input=False, include_url=False):
+    details = error.errors(include_input=False, include_url=False)
+    misspelt = {
+        (*detail["loc"][:-1], near)
+        for detail in details
+        if detail["type"] == "extra_forbidden"
+        and (near := nearest(str(detail["loc"][-1]), _options(model, detail["loc"][:-1])))
+    }
+    for detail in details:
         loc = detail["loc"]
         at, rest = _walk(node, loc)
-        kind = detail["type"]
-        if any(leaf.broken for leaf in leaves(at)) and not rest:
-            continue
-        if kind == "missing":
-            name = str(loc[-1])
-            messages[at.key, f"{at.key.path}.{name}".lstrip(".")] = ["is required"]
-            continue
-        unknown = kind == "extra_forbidden"
-        place = at.key if unknown or loc[-1:] == ("[key]",) else at.place
-        message = (
-            "unknown option" + did_you_mean(str(loc[-1]), _options(model, loc[:-1])) if unknown else _say(detail, at)
-        )
-        said = messages.setdefault((place, place.path), [])
-        message = message if unknown else scrubbed(message, _hidden(model, loc, at))
-        if message not in said:
-            said.append(message)
+        if detail["type"] == "missing":
+            if loc not in misspelt:
+                found.add(at.key, "is required", path=f"{at.key.path}.{loc[-1]}".lstrip("."))
+        elif detail["type"] == "extra_forbidden":
+            found.add(at.key, _unknown(str(loc[-1]), _options(model, loc[:-1])))
+        elif loc[-1:] == ("[key]",):
+            found.add(at.key, "a name holds only a-z, 0-9, _ and -, at most 64 of them")
+        elif rest or not any(leaf.broken for leaf in leaves(at)):
+            message = scrubbed(_say(detail, at), _hidden(model, loc, at))
+            said = messages.setdefault((at.place, at.place.path), [])
+            said += [message] if message not in said else []
     for (place, path), said in messages.items():
         found.add(place, ", or ".join(said), path=path)
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    rest = "" if name.replace("_", "").isalnum() else "; if it is the rest of a text, put that in quotes"
+    return "unknown option" + did_you_mean(name, known) + rest
 
 
 def _walk(node: Node, loc: tuple[int | str, ...]) -> tuple[Node, tuple[int | str, ...]]:
@@ -106,7 +113,7 @@ def _say(detail: Any, at: Node) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in {"value_error", "assertion_error"}:
         return str(context["error"])
-    if kind in {"string_type", "string_sub_type"} or (kind == "is_instance_of" and isinstance(at, Leaf)):
+    if kind in {"string_type", "string_sub_type", "is_instance_of"}:
         return _not_text(at)
     if kind == "literal_error":
         return f"must be {context['expected']}"
