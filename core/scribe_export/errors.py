@@ -2,6 +2,7 @@
 
     ScribeExportError
     ├── ConfigError              the operator's file is wrong: all its problems, each at its place (exit 2)
+    ├── ConnectorUnavailable     no connector of that name, or its SDK is missing: the message says what to do (exit 2)
     ├── StateOwned               another process holds the state folder (exit 3)
     ├── JournalError             the journal cannot be used (exit 4)
     │   ├── JournalFull          the quota or the disk is full: nothing was written
@@ -53,6 +54,10 @@ class ConfigError(ScribeExportError):
     def __init__(self, problems: Collection[Problem]) -> None:
         self.problems = sorted(problems, key=lambda p: (p.file, p.line, p.column, p.path))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ConnectorUnavailable(ScribeExportError):
+    """No connector has that name, or what it needs is not installed; the message says what to do."""
 
 
 class StateOwned(ScribeExportError):

@@ -1,0 +1,93 @@
+"""From a path to a `Config`, or to every mistake in it at once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from scribe_export.config.checks import check_places, compiled_rules
+from scribe_export.config.entries import Entries, check_providers
+from scribe_export.config.interpolate import interpolated
+from scribe_export.config.outer import Outer
+from scribe_export.config.parse import MAX_BYTES, parse
+from scribe_export.config.result import Config
+from scribe_export.config.tree import Branch, Findings, Leaf, Place, branch, places
+from scribe_export.config.validate import validated
+from scribe_export.options import ScannerOptions, SinkOptions, SourceOptions
+
+
+def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Read and check a file; raise `ConfigError` with every mistake at its place.
+
+    References are looked up in `environ`, the process's environment if left out. Nothing but the file, the files that
+    it names as ``${file:…}`` and the modules of its connectors is read, and nothing is written or called.
+    """
+    path = Path(path)
+    found = Findings(str(path))
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        found.add(Place(1, 1, ""), f"cannot read the file: {reason}; `scribe-export init` writes one to start from")
+        raise found.error() from None
+    tree = parse(raw, found)
+    if tree is None:
+        raise found.error()
+    folder = path.absolute().parent
+    tree = _without_empty(tree)
+    root = interpolated(tree, folder, os.environ if environ is None else environ, found)
+    config = _checked(path, folder, root, found) if isinstance(root, Branch) else None
+    if config is None or found:
+        raise found.error()
+    return config
+
+
+def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config | None:
+    outer = validated(Outer, tree, found)
+    check_providers(tree, found)
+    entries = Entries(tree, found)
+    sections = {name: branch(tree.entries.get(name)) for name in ("sources", "destinations")}
+    sources = {
+        name: entries.build("sources", node, name, SourceOptions)
+        for name, node in (sections["sources"].entries if sections["sources"] else {}).items()
+    }
+    destinations = {
+        name: entries.build("sinks", node, name, SinkOptions)
+        for name, node in (sections["destinations"].entries if sections["destinations"] else {}).items()
+    }
+    scanner = entries.build("scanners", tree.entries.get("scanner"), "scanner", ScannerOptions)
+    entries.check_connections()
+    sound = {name: built for name, built in destinations.items() if built}
+    check_places(sound, tree, found)
+    rules = compiled_rules(tree.entries.get("destinations"), found)
+    if outer is None or found:
+        return None
+    return Config(
+        path=path,
+        folder=folder,
+        state_folder=folder / Path(outer.state_dir).expanduser() / outer.pipeline,
+        pipeline=outer.pipeline,
+        assume_timezone=ZoneInfo(outer.assume_timezone),
+        drain_timeout=outer.drain_timeout,
+        journal=outer.journal,
+        sources={name: built for name, built in sources.items() if built},
+        destinations=sound,
+        scanner=scanner,
+        rules=rules,
+        places=places(tree),
+    )
+
+
+def _without_empty(tree: Branch) -> Branch:
+    """A section whose entries are all commented out is the same as none."""
+    kept = {
+        name: node
+        for name, node in tree.entries.items()
+        if not (isinstance(node, Leaf) and node.value is None and not node.broken and name in _MAY_BE_EMPTY)
+    }
+    return replace(tree, entries=kept)
+
+
+_MAY_BE_EMPTY = frozenset({"journal", "connections", "defaults", "sources", "scanner"})
