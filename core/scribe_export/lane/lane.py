@@ -77,7 +77,11 @@ class Lane:
     def journalled(self, count: int, size: int) -> None:
         """`count` scans of `size` bytes for this destination were committed."""
         self._backlog.add(count, size, self._clock.monotonic())
-        if self._backlog.due(self._bounds, self._clock.monotonic(), flush=self.flush) or not self._bounds.max_age or self._backlog.count == count:
+        if (
+            self._backlog.due(self._bounds, self._clock.monotonic(), flush=self.flush)
+            or not self._bounds.max_age
+            or self._backlog.count == count
+        ):
             self._bell.ring()
 
     def ring(self) -> None:
@@ -128,7 +132,7 @@ class Lane:
                 self.misconfigured = isinstance(error, Misconfigured)
                 self.breaker.trip(f"cannot be opened: {error}")
                 await self._hold_open()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a connector's bug must not stop the others
                 self._log.exception("destination cannot be opened")
                 self.breaker.trip(f"cannot be opened: {type(error).__name__}: {error}")
                 await self._hold_open()

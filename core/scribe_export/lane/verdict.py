@@ -25,7 +25,8 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`again` after backoff (charged or not), `divide` in two, `refuse` its one record, or `die` whole; with the class."""
+    """`again` after backoff (charged or not), `divide` in two, `refuse` its one record, or `die` whole; `kind` is the
+    class, and `speaks_against` whether the breaker counts it."""
 
     action: Literal["again", "divide", "refuse", "die"]
     kind: str

@@ -1,0 +1,270 @@
+"""A pipeline at work: sources into the journal, the journal into lanes, all from one config."""
+
+import functools
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskGroup
+
+from scribe_export import config as configuration
+from scribe_export.accepted import Accepted
+from scribe_export.clock import Clock, SystemClock
+from scribe_export.config import Config
+from scribe_export.errors import InvalidScan, JournalUnusable
+from scribe_export.feed import Feed
+from scribe_export.housekeeping import Housekeeper
+from scribe_export.intake import Intake, Origin
+from scribe_export.interface import Sink, Source
+from scribe_export.journal.destinations import DestinationRow, register
+from scribe_export.journal.ingest import ConflictMasks, Ingested, bits, last_seq
+from scribe_export.journal.opening import OpenJournal, mark_damaged, open_journal
+from scribe_export.journal.store import Store
+from scribe_export.lane.head import Head
+from scribe_export.lane.lane import Lane
+from scribe_export.model import Incoming
+from scribe_export.patterns import CircuitBreaker, RetryPolicy
+from scribe_export.router import Router
+
+log = structlog.get_logger()
+POLL = 0.05
+
+
+class Exporter:
+    """Use it as ``async with``: entering opens the journal and starts what the config names.
+
+    `sources` and `lanes` False leave those out: such an exporter only journals. `once` asks sources to read what is there
+    and then end. Entering raises `StateOwned` or another `JournalError`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        sources: bool = True,
+        lanes: bool = True,
+        once: bool = False,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.failure: JournalUnusable | None = None
+        self.lanes: dict[str, Lane] = {}
+        self.sinks: dict[str, Sink] = {}
+        self.feeds: list[Feed] = []
+        self.rows: dict[str, DestinationRow] = {}
+        self._with_sources, self._with_lanes, self._once = sources, lanes, once
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._sources_scope = anyio.CancelScope()
+        self._reading: set[str] = set()
+
+    @classmethod
+    def from_file(cls, path: str | Path, **options: Any) -> "Exporter":
+        """From a config file; raises `ConfigError` with every mistake in it."""
+        return cls(configuration.load(path), **options)
+
+    async def __aenter__(self) -> Self:
+        self._journal = self._opened()
+        self.store = Store(self._journal.database, on_failure=self._journal_failed)
+        self.store.start()
+        try:
+            await self._build()
+        except BaseException:
+            self._close_journal()
+            raise
+        self._tasks: TaskGroup = await anyio.create_task_group().__aenter__()
+        if self._with_lanes:
+            self._tasks.start_soon(self._keep_house)
+            for lane in self.lanes.values():
+                self._tasks.start_soon(self._guarded, lane.run)
+        if self._with_sources:
+            self._reading = {feed.name for feed in self.feeds}
+            for feed in self.feeds:
+                self._tasks.start_soon(self._read, feed)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Stop the sources, let what is in flight settle, close the journal."""
+        self.stop()
+        try:
+            if error is not None or self.failure:
+                self._tasks.cancel_scope.cancel()
+            return await self._tasks.__aexit__(kind, error, trace)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._close_journal)
+            if self.failure and error is None:
+                raise self.failure
+
+    def stop(self) -> None:
+        """Read and start nothing more; leaving the block waits for what is in flight."""
+        self._sources_scope.cancel()
+        for lane in self.lanes.values():
+            lane.stop()
+
+    async def deliver(self, scan: bytes | Mapping[str, Any], *, source: str = "python") -> Accepted:
+        """Journal one completed scan: when this returns it is fsynced, and its destinations will have it.
+
+        Raises `InvalidScan` for what is none, `JournalFull` when the quota is used up.
+        """
+        return (await self.accept([scan if isinstance(scan, bytes) else msgspec.json.encode(scan)], source=source))[0]
+
+    async def accept(self, bodies: list[bytes], *, source: str) -> list[Accepted]:
+        """Journal completed scans in one commit; raises as `deliver`, and then took none of them."""
+        origin = Origin(source)
+        scans = await self.intake.prepare([Incoming(body) for body in bodies], origin)
+        for scan in scans:
+            if scan.invalid:
+                raise InvalidScan(scan.invalid[1])
+        results = await self.intake.commit(scans, origin, wait_for_room=False)
+        return [self._accepted(scan.scan_id, result) for scan, result in zip(scans, results, strict=True)]
+
+    @property
+    def reading(self) -> bool:
+        """Whether some source has not come to its end."""
+        return bool(self._reading)
+
+    def flush(self) -> None:
+        """Seal what waits at once, from now on."""
+        for lane in self.lanes.values():
+            lane.flush = True
+            lane.ring()
+
+    async def until_idle(self, max_wait: float) -> bool:
+        """Wait until sources are exhausted and nothing can move; True if everything was delivered or is dead.
+
+        `max_wait` is in seconds.
+        """
+        deadline = self.clock.monotonic() + max_wait
+        flushed = False
+        while self.clock.monotonic() < deadline and not self.failure:
+            if not self.reading:
+                if not flushed:
+                    self.flush()
+                    flushed = True
+                if all(lane.idle or lane.stuck for lane in self.lanes.values()):
+                    break
+            await self.clock.sleep(POLL)
+        return not self.reading and all(lane.idle for lane in self.lanes.values())
+
+    def _opened(self) -> OpenJournal:
+        return open_journal(self.config.state_folder, quota=self.config.journal.quota, clock=self.clock)
+
+    async def _build(self) -> None:
+        self.rows = await self.store.do(lambda db: register(db, self.config.destinations))
+        newest = await self.store.do(last_seq)
+        self.head = Head(newest)
+        for name, built in self.config.destinations.items():
+            sink = cast("Sink", built.connector(built.options, self.config.context(name, clock=self.clock)))
+            self.sinks[name] = sink
+            if self._with_lanes:
+                self.lanes[name] = self._lane(self.rows[name], sink)
+        bit_of = {name: row.id for name, row in self.rows.items()}
+        self.router = Router(bit_of, self.config.rules)
+        policies = {row.id: self.config.destinations[name].options.on_conflict for name, row in self.rows.items()}
+        self.intake = Intake(
+            store=self.store,
+            head=self.head,
+            lanes={lane.id: lane for lane in self.lanes.values()},
+            router=self.router,
+            bits_by_name=bit_of,
+            conflicts=ConflictMasks(
+                dead_letter=sum(1 << bit for bit, policy in policies.items() if policy == "dead_letter"),
+                keep=sum(1 << bit for bit, policy in policies.items() if policy == "keep"),
+            ),
+            clock=self.clock,
+            max_record=self.config.journal.max_record,
+            assume=self.config.assume_timezone,
+        )
+        self.housekeeper = Housekeeper(self.store, self.clock, self.config.journal.history)
+        if self._with_sources:
+            for name, origin in self.config.sources.items():
+                context = self.config.context(name, clock=self.clock, once=self._once)
+                source = cast("Source", origin.connector(origin.options, context))
+                self.feeds.append(Feed(name, source, intake=self.intake, store=self.store, clock=self.clock))
+
+    def _lane(self, row: DestinationRow, sink: Sink) -> Lane:
+        options = sink.options
+        breaker = CircuitBreaker(
+            options.breaker.failure_threshold,
+            options.breaker.timeout,
+            failure_rate=options.breaker.failure_rate,
+            window=options.breaker.window,
+            clock=self.clock,
+        )
+        retry = RetryPolicy(
+            options.retry.max_attempts,
+            options.retry.base_delay,
+            options.retry.max_delay,
+            rng=self._rng,
+            clock=self.clock,
+        )
+        return Lane(
+            row,
+            sink,
+            store=self.store,
+            head=self.head,
+            clock=self.clock,
+            retry=retry,
+            breaker=breaker,
+            assume=self.config.assume_timezone,
+        )
+
+    async def _read(self, feed: Feed) -> None:
+        with self._sources_scope:
+            await self._guarded(feed.run)
+        self._reading.discard(feed.name)
+
+    async def _keep_house(self) -> None:
+        with self._sources_scope:
+            await self._guarded(self.housekeeper.run)
+
+    async def _guarded(self, run: Callable[[], Any]) -> None:
+        """A journal that cannot be used ends everything, once."""
+        try:
+            await run()
+        except JournalUnusable as error:
+            self._journal_failed(error)
+
+    def _journal_failed(self, error: JournalUnusable) -> None:
+        if self.failure is None:
+            self.failure = error
+            log.critical("journal unusable, stopping", reason=str(error))
+            if "damaged" in str(error):
+                mark_damaged(self.config.state_folder, str(error))
+        self.stop()
+        self._tasks.cancel_scope.cancel()
+
+    def _accepted(self, scan_id: str, result: Ingested) -> Accepted:
+        names = {row.id: name for name, row in self.rows.items()}
+        return Accepted(
+            scan_id=scan_id,
+            seq=result.seq,
+            outcome=result.outcome,
+            destinations=tuple(names[bit] for bit in bits(result.mask) if bit in names),
+        )
+
+    def _close_journal(self) -> None:
+        self.store.stop()
+        self._journal.close()
+
+
+def deliver_blocking(path: str | Path, scan: bytes | Mapping[str, Any]) -> Accepted:
+    """Journal one scan from plain code, without sources or lanes: a running exporter, or the next one, delivers it.
+
+    Raises `StateOwned` if an exporter runs on the same state folder: use `send` through it instead.
+    """
+    return anyio.run(functools.partial(_deliver_once, configuration.load(path), scan))
+
+
+async def _deliver_once(config: Config, scan: bytes | Mapping[str, Any]) -> Accepted:
+    async with Exporter(config, sources=False, lanes=False) as exporter:
+        return await exporter.deliver(scan)
