@@ -125,7 +125,7 @@ class Exporter:
             if scan.invalid:
                 raise InvalidScan(scan.invalid[1])
         results = await self.intake.commit(scans, origin, wait_for_room=False)
-        return [self._accepted(scan.scan_id, result) for scan, result in zip(scans, results, strict=True)]
+        return [self.accepted(scan.scan_id, result) for scan, result in zip(scans, results, strict=True)]
 
     @property
     def reading(self) -> bool:
@@ -243,7 +243,8 @@ class Exporter:
         self.stop()
         self._tasks.cancel_scope.cancel()
 
-    def _accepted(self, scan_id: str, result: Ingested) -> Accepted:
+    def accepted(self, scan_id: str, result: Ingested) -> Accepted:
+        """The answer for one body that the intake has journalled."""
         names = {row.id: name for name, row in self.rows.items()}
         return Accepted(
             scan_id=scan_id,

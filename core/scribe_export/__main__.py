@@ -1,0 +1,5 @@
+"""``python -m scribe_export``."""
+
+from scribe_export.cli import main
+
+main()

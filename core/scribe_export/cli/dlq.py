@@ -1,0 +1,146 @@
+"""`dlq`: dead letters, looked at, sent again or given up."""
+
+import datetime as dt
+import sqlite3
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scribe_export import config as configuration
+from scribe_export import logs
+from scribe_export.cli.shared import Command, ask_or_do, config_argument, json_option, print_json, print_table
+from scribe_export.config import Config
+from scribe_export.errors import JournalError
+from scribe_export.journal.dead import DeadLetter, Selection
+from scribe_export.journal.looking import dead_letters_at, stored_body
+
+
+def selection_options(command: Command) -> Command:
+    """Which dead letters are meant."""
+    options: list[Callable[[Command], Command]] = [
+        click.option("--destination", help="Only those of this destination."),
+        click.option("--class", "kind", help="Only those of this class, like poison, rejected, conflict or rule."),
+        click.option("--scan-id", "scan_ids", multiple=True, help="Only this scan; may be given again."),
+    ]
+    for option in options:
+        command = option(command)
+    return command
+
+
+@click.group(short_help="List, show, replay or discard dead letters.")
+def command() -> None:
+    """Dead letters: scans that a destination can never accept, kept with their reason until you decide."""
+
+
+@command.command("list")
+@config_argument
+@selection_options
+@json_option
+def list_letters(
+    config: Path, destination: str | None, kind: str | None, scan_ids: tuple[str, ...], *, as_json: bool
+) -> None:
+    """List dead letters, with why each is one."""
+    letters = _letters(configuration.load(config), Selection(destination, kind, scan_ids))
+    if as_json:
+        print_json({"dead_letters": [asdict(letter) for letter in letters]})
+        return
+    titles = ["scan", "destination", "class", "when", "bytes", "error"]
+    print_table(
+        titles,
+        [
+            [letter.scan_id, letter.destination or "-", letter.kind, _when(letter.at), letter.size, letter.error[:100]]
+            for letter in letters
+        ],
+    )
+    click.echo(f"{len(letters)} dead letters")
+
+
+@command.command("show")
+@config_argument
+@click.argument("scan_id")
+@json_option
+def show(config: Path, scan_id: str, *, as_json: bool) -> None:
+    """Show the dead letters of one scan, and its body."""
+    loaded = configuration.load(config)
+    letters = _letters(loaded, Selection(scan_ids=[scan_id]))
+    if not letters:
+        raise click.ClickException(f"scan {scan_id} is no dead letter")
+    body = stored_body(loaded.state_folder, letters[0].seq)
+    text = body.decode("utf-8", "backslashreplace") if body is not None else ""
+    if as_json:
+        print_json({"dead_letters": [asdict(letter) for letter in letters], "body": text})
+        return
+    for letter in letters:
+        click.echo(f"{letter.destination or 'no destination'}: {letter.kind} since {_when(letter.at)}: {letter.error}")
+    click.echo(text)
+
+
+@command.command("replay")
+@config_argument
+@selection_options
+@click.option("--reroute", is_flag=True, help="Send those of class rule only where today's rules send them.")
+@json_option
+def replay(
+    config: Path,
+    destination: str | None,
+    kind: str | None,
+    scan_ids: tuple[str, ...],
+    *,
+    reroute: bool,
+    as_json: bool,
+) -> None:
+    """Send dead letters again. A running exporter does so at once; otherwise the next run does."""
+    logs.configure("error")
+    arguments = {**_arguments(destination, kind, scan_ids), "reroute": reroute}
+    answer = ask_or_do(configuration.load(config), "replay", arguments)
+    if as_json:
+        print_json(answer)
+        return
+    click.echo(f"{answer['sealed']} dead letters are on their way again")
+    for why in answer["kept"]:
+        click.echo(f"kept: {why}")
+
+
+@command.command("discard")
+@config_argument
+@selection_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def discard(
+    config: Path,
+    destination: str | None,
+    kind: str | None,
+    scan_ids: tuple[str, ...],
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Give dead letters up for good. Their scans stay at the destinations that have them."""
+    logs.configure("error")
+    loaded = configuration.load(config)
+    count = len(_letters(loaded, Selection(destination, kind, scan_ids)))
+    if count and not yes:
+        click.confirm(f"Discard {count} dead letters for good?", abort=True, err=True)
+    answer = ask_or_do(loaded, "discard", _arguments(destination, kind, scan_ids))
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{answer['discarded']} dead letters discarded")
+
+
+def _arguments(destination: str | None, kind: str | None, scan_ids: tuple[str, ...]) -> dict[str, Any]:
+    return {"destination": destination, "kind": kind, "scan_ids": list(scan_ids)}
+
+
+def _letters(config: Config, selection: Selection) -> list[DeadLetter]:
+    try:
+        return dead_letters_at(config.state_folder, selection)
+    except sqlite3.Error as error:
+        raise JournalError(f"{config.state_folder}: the journal cannot be read: {error}") from None
+
+
+def _when(moment: float) -> str:
+    return dt.datetime.fromtimestamp(moment, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")

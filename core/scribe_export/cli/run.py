@@ -1,0 +1,126 @@
+"""`run`: the exporter itself."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+import structlog
+
+from scribe_export import config as configuration
+from scribe_export import logs
+from scribe_export.cli.shared import config_argument, json_option, print_json, print_table
+from scribe_export.config import Config
+from scribe_export.control import serve
+from scribe_export.exporter import Exporter
+from scribe_export.journal.ballast import BALLAST_BYTES
+from scribe_export.journal.status import JournalStatus, journal_status
+from scribe_export.options import parse_duration
+
+log = structlog.get_logger()
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float:  # noqa: ARG001
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command(short_help="Deliver every scan until stopped.")
+@config_argument
+@click.option("--until-idle", is_flag=True, help="Deliver what the sources have now, then end.")
+@click.option("--max-wait", default="10m", callback=_duration, show_default=True, help="End --until-idle after this.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@json_option
+def command(config: Path, *, until_idle: bool, max_wait: float, log_level: str, as_json: bool) -> None:
+    """Read CONFIG's sources, and deliver every scan to its destinations, until stopped.
+
+    SIGTERM or SIGINT lets what is in flight settle (at most CONFIG's drain_timeout) and ends with exit code 0; what
+    waits is delivered by the next run. With --until-idle it ends by itself, with exit code 1 if a scan is dead or could
+    not be delivered.
+    """
+    logs.configure(log_level)
+    loaded = configuration.load(config)
+    configuration.check_room(loaded, ballast=BALLAST_BYTES)
+    status = anyio.run(_run, loaded, until_idle, max_wait)
+    if not until_idle or status is None:
+        return
+    _report(status, as_json=as_json)
+    active = [row for row in status.destinations if row.state == "active"]
+    sys.exit(1 if status.invalid or any(row.dead or row.pending for row in active) else 0)
+
+
+async def _run(config: Config, until_idle: bool, max_wait: float) -> JournalStatus | None:  # noqa: FBT001
+    """The final status of a run until idle; None if it was stopped."""
+    started = time.monotonic()
+    async with Exporter(config, once=until_idle) as exporter:
+        stopped = False
+
+        async def on_signal() -> None:
+            nonlocal stopped
+            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async for number in signals:
+                    if stopped:
+                        os._exit(0)
+                    stopped = True
+                    log.info("stopping", signal=signal.Signals(number).name, drain_timeout=config.drain_timeout)
+                    _end_by(exporter, config.drain_timeout)
+                    exporter.stop()
+                    tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on_signal)
+            tasks.start_soon(serve, exporter)
+            log.info(
+                "ready",
+                pipeline=config.pipeline,
+                sources=list(config.sources),
+                destinations=list(config.destinations),
+                seconds=round(time.monotonic() - started, 3),
+            )
+            if until_idle:
+                await exporter.until_idle(max_wait)
+                tasks.cancel_scope.cancel()
+            else:
+                await anyio.sleep_forever()
+        if stopped:
+            return None
+        exporter.stop()
+        _end_by(exporter, config.drain_timeout)
+        return await exporter.store.do(lambda db: journal_status(db.connection, db.clock.now()))
+
+
+def _end_by(exporter: Exporter, seconds: float) -> None:
+    """End the process when the drain takes too long: a call that hangs in a thread cannot be cancelled, and all that it
+    carries is still in the journal."""
+
+    def end() -> None:
+        log.warning("drain timeout, the rest stays in the journal", seconds=seconds)
+        exporter.store.stop()
+        sys.stdout.flush()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _report(status: JournalStatus, *, as_json: bool) -> None:
+    rows: list[dict[str, Any]] = [
+        {"name": row.name, "delivered": row.delivered, "pending": row.pending, "dead": row.dead}
+        for row in status.destinations
+    ]
+    if as_json:
+        print_json({"destinations": {row.pop("name"): row for row in rows}, "invalid": status.invalid})
+    else:
+        print_table(["destination", "delivered", "pending", "dead"], [list(row.values()) for row in rows])
+        if status.invalid:
+            click.echo(f"{status.invalid} bodies were no scans; see: scribe-export dlq list")

@@ -1,0 +1,69 @@
+"""`send`: scans from files into the journal."""
+
+import base64
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from scribe_export import codec, logs
+from scribe_export import config as configuration
+from scribe_export.cli.shared import ask_or_do, config_argument, json_option, print_json
+
+GROUP = 100
+GROUP_BYTES = 16 * 2**20
+
+
+@click.command(short_help="Journal scans from files.")
+@config_argument
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(allow_dash=True, path_type=Path))
+@json_option
+def command(config: Path, files: tuple[Path, ...], *, as_json: bool) -> None:
+    """Journal the scans of each FILE (.json, .jsonl, either also .gz or .zst; - reads JSON lines from stdin).
+
+    Prints "accepted ID" once a scan is fsynced. A running exporter delivers it; without one the next run does.
+    """
+    logs.configure("warning")
+    loaded = configuration.load(config)
+    answers = []
+    for group in _groups(_bodies(files, loaded.journal.max_record)):
+        bodies = [base64.b64encode(body).decode("ascii") for body in group]
+        for answer in ask_or_do(loaded, "send", {"bodies": bodies}):
+            answers.append(answer)
+            if not as_json:
+                note = "" if answer["outcome"] == "new" else f" ({answer['outcome']})"
+                click.echo(f"accepted {answer['scan_id']}{note}")
+        sys.stdout.flush()
+    if as_json:
+        print_json({"accepted": answers})
+
+
+def _bodies(files: tuple[Path, ...], max_record: int) -> Iterator[bytes]:
+    for path in files:
+        try:
+            if str(path) == "-":
+                yield from filter(None, codec.lines(sys.stdin.buffer, max_record))
+                continue
+            with path.open("rb") as raw, codec.decompressed(raw, codec.compression_of(path.name)) as stream:
+                if ".jsonl" in path.suffixes:
+                    yield from filter(None, codec.lines(stream, max_record))
+                else:
+                    yield stream.read(max_record + 1)
+        except OSError as error:
+            raise click.ClickException(f"{path}: {error.strerror or error}") from None
+        except ValueError as error:
+            raise click.ClickException(f"{path}: {error}") from None
+
+
+def _groups(bodies: Iterator[bytes]) -> Iterator[list[bytes]]:
+    group: list[bytes] = []
+    size = 0
+    for body in bodies:
+        if group and (len(group) >= GROUP or size + len(body) > GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(body)
+        size += len(body)
+    if group:
+        yield group

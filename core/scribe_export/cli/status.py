@@ -1,0 +1,62 @@
+"""`status`: the counts, read beside a running exporter or without one."""
+
+import sqlite3
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from scribe_export import config as configuration
+from scribe_export.cli.shared import config_argument, json_option, print_json, print_table
+from scribe_export.config import Config
+from scribe_export.errors import JournalError
+from scribe_export.journal.database import FILE_NAME
+from scribe_export.journal.status import JournalStatus, journal_status, open_read_only
+
+
+def read_status(config: Config) -> JournalStatus:
+    """Count from the journal, whoever owns it; raises `JournalError`."""
+    try:
+        connection = open_read_only(config.state_folder / FILE_NAME)
+        try:
+            return journal_status(connection, time.time())
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise JournalError(f"{config.state_folder}: the journal cannot be read: {error}") from None
+
+
+@click.command(short_help="Show what waits, what was delivered and what is dead.")
+@config_argument
+@json_option
+def command(config: Path, *, as_json: bool) -> None:
+    """Show, for each destination, what waits, what was delivered, what is dead, and how it is doing."""
+    loaded = configuration.load(config)
+    status = read_status(loaded)
+    if as_json:
+        rows = {
+            row.name: {key: value for key, value in asdict(row).items() if key != "name"} for row in status.destinations
+        }
+        print_json({**asdict(status), "destinations": rows})
+        return
+    titles = ["destination", "pending", "delivered", "dead", "breaker", "oldest pending", "last error"]
+    print_table(
+        titles,
+        [
+            [
+                row.name if row.state == "active" else f"{row.name} (not in the config)",
+                row.pending,
+                row.delivered,
+                row.dead,
+                row.breaker,
+                f"{row.oldest_pending_seconds:.0f}s" if row.pending else "-",
+                row.last_error[:80] or "-",
+            ]
+            for row in status.destinations
+        ],
+    )
+    click.echo(
+        f"{status.scans} scans journalled, {status.duplicates} duplicates, {status.conflicts} conflicts, "
+        f"{status.unrouted} unrouted, {status.invalid} bodies that were no scans"
+    )

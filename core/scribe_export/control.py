@@ -1,0 +1,133 @@
+"""The way into a running exporter: a socket in its state folder that only its owner can open.
+
+One request a connection: a line of JSON with ``op`` and its arguments, answered by a line of JSON with ``result`` or
+with ``error`` and its ``kind``.
+"""
+
+import base64
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from scribe_export.errors import InvalidScan, JournalError, ScribeExportError
+from scribe_export.exporter import Exporter
+from scribe_export.journal.dead import Selection
+from scribe_export.model import ScanRequest
+from scribe_export.operations import give_up, replay
+from scribe_export.scanning import Requests
+
+log = structlog.get_logger()
+SOCKET = "control.sock"
+MAX_REQUEST = 512 * 2**20
+
+Operation = Callable[[Exporter, Mapping[str, Any]], Awaitable[Any]]
+
+
+async def perform(exporter: Exporter, op: str, arguments: Mapping[str, Any]) -> Any:
+    """Do one operation; the answer is JSON values."""
+    return await OPERATIONS[op](exporter, arguments)
+
+
+async def serve(exporter: Exporter) -> None:
+    """Answer until cancelled."""
+    path = exporter.config.state_folder / SOCKET
+    path.unlink(missing_ok=True)
+    with reachable(path) as address:
+        listener = await anyio.create_unix_listener(address, mode=0o600)
+    try:
+        async with listener:
+            await listener.serve(lambda stream: _answer(exporter, stream))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def ask(folder: Path, op: str, arguments: Mapping[str, Any], timeout: float = 120.0) -> Any:
+    """Ask the exporter that runs on a state folder; raises ConnectionError if none answers, or its error."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, reachable(folder / SOCKET) as address:
+        client.settimeout(timeout)
+        try:
+            client.connect(address)
+        except OSError as error:
+            raise ConnectionError(str(error)) from None
+        client.sendall(msgspec.json.encode({"op": op, **arguments}) + b"\n")
+        answer = msgspec.json.decode(b"".join(iter(lambda: client.recv(65536), b"")) or b"{}")
+    if "error" in answer:
+        raise _ERRORS.get(answer["kind"], ScribeExportError)(answer["error"])
+    if "result" not in answer:
+        raise ConnectionError("the exporter stopped before it answered")
+    return answer["result"]
+
+
+@contextlib.contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """A socket's address that fits the 108 bytes the system allows (unix(7)), whatever the folder's length."""
+    if len(os.fsencode(path)) < 100:
+        yield str(path)
+        return
+    handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{handle}/{path.name}"
+    finally:
+        os.close(handle)
+
+
+async def _answer(exporter: Exporter, stream: SocketStream) -> None:
+    async with stream:
+        answer: dict[str, Any]
+        try:
+            line = await BufferedByteReceiveStream(stream).receive_until(b"\n", MAX_REQUEST)
+            request = msgspec.json.decode(line)
+            answer = {"result": await perform(exporter, request.pop("op"), request)}
+        except ScribeExportError as error:
+            answer = {"error": str(error), "kind": type(error).__name__}
+        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+            return
+        except Exception as error:
+            log.exception("control request failed")
+            answer = {"error": f"{type(error).__name__}: {error}", "kind": "ScribeExportError"}
+        with contextlib.suppress(anyio.BrokenResourceError):
+            await stream.send(msgspec.json.encode(answer) + b"\n")
+
+
+async def _send(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    bodies = [base64.b64decode(text) for text in arguments["bodies"]]
+    return [asdict(accepted) for accepted in await exporter.accept(bodies, source=arguments.get("source", "send"))]
+
+
+async def _replay(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    return asdict(await replay(exporter, _selection(arguments), reroute=bool(arguments.get("reroute"))))
+
+
+async def _discard(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    return {"discarded": await give_up(exporter, _selection(arguments))}
+
+
+async def _scan(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    requests = Requests(exporter)
+    try:
+        request = msgspec.convert(arguments["request"], ScanRequest)
+        return asdict(await requests.perform(request, arguments.get("request_id")))
+    finally:
+        await requests.close()
+
+
+def _selection(arguments: Mapping[str, Any]) -> Selection:
+    return Selection(
+        destination=arguments.get("destination"),
+        kind=arguments.get("kind"),
+        scan_ids=frozenset(arguments.get("scan_ids", ())),
+    )
+
+
+OPERATIONS: dict[str, Operation] = {"send": _send, "replay": _replay, "discard": _discard, "scan": _scan}
+_ERRORS: dict[str, type[ScribeExportError]] = {"InvalidScan": InvalidScan, "JournalFull": JournalError}
