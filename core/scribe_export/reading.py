@@ -97,7 +97,8 @@ class LineReader:
             while (line := self._peek()) and len(found.incoming) < CHUNK_RECORDS and size < CHUNK_BYTES:
                 if len(line) > self._max and not line.endswith(b"\n"):
                     overlong.append(self._line + 1)
-                    self._advance(line, self._drain())
+                    self._advance(line)
+                    self._offset += self._drain()
                     continue
                 if not line.endswith(b"\n"):
                     if partial or is_whole(line):
@@ -126,12 +127,11 @@ class LineReader:
         if body.strip():
             found.incoming.append(Incoming(body, f"{self._origin}:{self._line + 1}"))
 
-    def _advance(self, line: bytes, more: int = 0) -> None:
+    def _advance(self, line: bytes) -> None:
         self._ahead = None
-        self._offset += len(line) + more
+        self._offset += len(line)
         self._line += 1
-        if not more:
-            self._tail = (self._tail + line)[-_TAIL:]
+        self._tail = (self._tail + line)[-_TAIL:]
 
     def _drain(self) -> int:
         """Read the rest of an overlong line; how many bytes it was."""
