@@ -2,11 +2,12 @@
 
 Only ``{field}`` and, for the timestamp, ``{timestamp:%Y/%m/%d}`` are understood. Values are made safe for a path: of them
 ``A-Z a-z 0-9 . _ -`` stay, every other byte of their UTF-8 becomes ``~XX``, and a value of dots alone is escaped whole,
-so two different values never meet and none leaves its folder.
+so two different values never meet and none leaves its folder. A field that the scan lacks is written ``unknown``.
 """
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from string import Formatter
 
 from scribe_export.model import Record
@@ -46,6 +47,7 @@ class KeyTemplate:
     per_record: bool
 
     @classmethod
+    @lru_cache(maxsize=256)
     def parse(cls, text: str) -> "KeyTemplate":
         """Check a template; raise ValueError with what to do."""
         parts = tuple(_split(text))
@@ -86,7 +88,9 @@ class KeyTemplate:
             versioned = name == "scan_id" and record.version > 1
             return path_safe(text) + (f"~v{record.sha256[:12]}" if versioned else "")
         value = getattr(record.fields, name)
-        return path_safe("unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
+        if isinstance(value, float):
+            return path_safe(str(value).removesuffix(".0"))
+        return path_safe("unknown" if value is None else str(value))
 
 
 def _split(text: str) -> list[tuple[str, str, str]]:

@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    field_validator,
 )
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -186,6 +187,17 @@ class FieldsOptions(Options):
     """Dotted paths to leave out."""
     rename: dict[str, str] = Field(default_factory=dict)
     """Dotted path to new last name."""
+
+    @field_validator("include", "exclude", "rename")
+    @classmethod
+    def _check_paths(cls, value: Any) -> Any:
+        for path in value or ():
+            if not all(path.split(".")):
+                raise ValueError(f"{path!r} is not a dotted path, like response.audio_data")
+        for path, name in value.items() if isinstance(value, dict) else ():
+            if not name or "." in name:
+                raise ValueError(f"{path} is renamed within its object: {name!r} must be one name, without dots")
+        return value
 
 
 OnConflict = Literal["dead_letter", "version", "overwrite", "keep"]

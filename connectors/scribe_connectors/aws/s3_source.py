@@ -1,0 +1,113 @@
+"""Scans read back from objects in S3."""
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from anyio import to_thread
+from pydantic import Field
+
+from scribe_connectors.aws._bucket import Bucket, BucketOptions
+from scribe_connectors.aws._errors import classify, code_of
+from scribe_export.archive import Archive, ArchiveOptions, ArchiveSource, Gone, Unreadable
+from scribe_export.errors import SinkError, SourceError
+from scribe_export.interface import Context
+from scribe_export.object_form import FIELDS
+from scribe_export.options import Duration, Options
+
+_HELD_WHOLE = 16 * 2**20
+_READ = 256 * 1024
+
+
+class S3SourceOptions(BucketOptions, ArchiveOptions):
+    """Objects of a bucket that hold a scan each or a scan a line, also with `.gz` or `.zst`."""
+
+    prefix: str = ""
+    """What the keys begin with."""
+    poll_interval: Duration = Field(default=60.0, gt=0)
+    """How long to wait before the bucket is listed again."""
+    timeout: Duration = Field(default=30.0, gt=0)
+    """Seconds before one call is given up."""
+
+
+class S3Source(ArchiveSource):
+    """Reads what the sink wrote, in both layouts, and any other objects of JSON.
+
+    Every pass lists the prefix and compares each key's ETag with the checkpoint, so that keys which come late or sort
+    before others are found, and none is taken twice. Needs s3:ListBucket and s3:GetObject.
+    """
+
+    options_type: ClassVar[type[Options]] = S3SourceOptions
+    options: S3SourceOptions
+    atomic = True
+
+    def __init__(self, options: S3SourceOptions, context: Context) -> None:
+        super().__init__(options, context)
+        self._bucket = Bucket(options, folder=context.folder, timeout=options.timeout, connections=4)
+
+    async def open(self) -> None:
+        await self._blocking(self._bucket.client.get)
+
+    async def close(self) -> None:
+        await to_thread.run_sync(self._bucket.client.close)
+
+    def find(self) -> Iterator[Sequence[Archive]]:
+        pages = self._bucket.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket.name, Prefix=self.options.prefix, **self._bucket.owner
+        )
+        for page in pages:
+            found = [
+                Archive(key=one["Key"], name=one["Key"], version=one["ETag"], size=one["Size"])
+                for one in page.get("Contents", ())
+                # A console makes an empty object to show a folder.
+                if one["Size"] or not one["Key"].endswith("/")
+            ]
+            if found:
+                yield found
+
+    def open_archive(self, archive: Archive, offset: int) -> io.BufferedIOBase:
+        if 0 < archive.size <= offset:
+            return io.BytesIO()
+        wanted = self._bucket.owner | ({"Range": f"bytes={offset}-"} if offset else {})
+        try:
+            answer = self._bucket.s3.get_object(
+                Bucket=self._bucket.name, Key=archive.key, IfMatch=archive.version, **wanted
+            )
+        except Exception as error:
+            if code_of(error) in {"NoSuchKey", "PreconditionFailed", "404", "412"}:
+                raise Gone from None
+            if code_of(error) == "InvalidObjectState":
+                raise Unreadable("it lies in an archive storage class; restore it first") from None
+            raise
+        if FIELDS in answer["Metadata"]:
+            answer["Body"].close()
+            raise SourceError(
+                f"s3://{self._bucket.name}/{archive.key} holds scans shaped by a destination's `fields:`, which are "
+                "not the scans themselves; name a bucket or prefix written without `fields:`"
+            )
+        if archive.size - offset <= _HELD_WHOLE:
+            # A connection is not kept waiting for the journal.
+            with answer["Body"] as body:
+                return io.BytesIO(body.read())
+        return io.BufferedReader(_Streaming(answer["Body"]), _READ)
+
+    def classify(self, error: Exception) -> SinkError | None:
+        self._bucket.client.failed(error)
+        return classify(error)
+
+
+class _Streaming(io.RawIOBase):
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data: bytes = self._body.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()

@@ -1,0 +1,297 @@
+"""What every store of named objects has in common: S3, Cloud Storage, a folder.
+
+The key decides the layout. With ``{scan_id}`` each scan is an object of its own, known again by its name; with
+``{batch_id}`` a batch is one object of JSON lines, known again by the batch's name, which is never used twice. Objects
+are only ever created where there was none, so a repeat cannot double or damage one. What stands under a name already is
+judged by the SHA-256 of the raw body (or the batch's digest) in its metadata, and without that by its JSON.
+"""
+
+import io
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+import anyio
+from anyio import to_thread
+from pydantic import AfterValidator, Field, model_validator
+
+from scribe_export.codec import DAMAGED, EXTENSIONS, Compression, compression_of, decompressed, same_json
+from scribe_export.errors import Conflict, Misconfigured, PartialFailure, SinkError, Throttled, Transient
+from scribe_export.interface import Context, Sink
+from scribe_export.keys import KeyTemplate
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record
+from scribe_export.object_form import DIGEST, MAX_BATCH_ID, SHA256, Object, ObjectForm, Order, freeze, read_order
+from scribe_export.options import Options, SinkOptions
+
+
+def _check_key(value: str) -> str:
+    KeyTemplate.parse(value)
+    return value
+
+
+class ObjectOptions(SinkOptions):
+    """Common to every store of objects."""
+
+    key: Annotated[str, AfterValidator(_check_key)]
+    """Template of the objects' names: ``{scan_id}`` for one a scan, ``{batch_id}`` for one a batch."""
+    format: Literal["json", "jsonl"] | None = None
+    """Follows from the key: `json` for one object a scan, `jsonl` for one a batch."""
+    compression: Compression = "none"
+    """``{ext}`` in the key becomes json, jsonl, jsonl.zst and so on."""
+    concurrency: int = Field(default=16, ge=1, le=256)
+    """Objects being written at once."""
+
+    @model_validator(mode="after")
+    def _check_form(self) -> "ObjectOptions":
+        per_record = KeyTemplate.parse(self.key).per_record
+        if self.format and (self.format == "json") != per_record:
+            raise ValueError(
+                "format: json goes with {scan_id} in the key, format: jsonl with {batch_id}; leave format out, or change "
+                "the key"
+            )
+        if not self.key.endswith("{ext}") and compression_of(self.key) != self.compression:
+            expected = EXTENSIONS[self.compression] or "neither .gz nor .zst"
+            raise ValueError(f"compression: {self.compression} needs a key that ends in {{ext}} or in {expected}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What stands under a name: `tag` tells this state of it from any other, `size` is in stored bytes."""
+
+    tag: str
+    size: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    order: Order | None = None
+
+    @property
+    def newest(self) -> Order | None:
+        """When its newest scan was journalled, as far as known."""
+        return self.order or read_order(self.metadata)
+
+
+class ObjectSink(Sink):
+    """A sink over a blocking store, which a subclass provides; its methods run in worker threads, several at once.
+
+    What the store's methods raise goes through `classify`.
+    """
+
+    options_type: ClassVar[type[Options]] = ObjectOptions
+    options: ObjectOptions
+
+    def __init__(self, options: ObjectOptions, context: Context) -> None:
+        super().__init__(options, context)
+        if KeyTemplate.parse(options.key).per_record:
+            self.identity = "record"
+            self.effect = Effect(EffectClass.EXACT, "one object a scan, created only where there is none")
+            self.limits = BatchLimits(max_records=100, max_bytes=16 * 2**20)
+        else:
+            self.identity = "batch"
+            self.effect = Effect(EffectClass.EXACT_PER_BATCH, "one object a batch, created only where there is none")
+            self.limits = BatchLimits(max_records=10_000, max_bytes=16 * 2**20)
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    @abstractmethod
+    def create(self, key: str, item: Object) -> str | None:
+        """Store `item.data` under `key` and return its tag once it is durable; None if the name is taken."""
+
+    @abstractmethod
+    def stat(self, key: str) -> Found | None:
+        """What stands under `key`; None if nothing."""
+
+    @abstractmethod
+    def read(self, key: str, found: Found) -> bytes | None:
+        """The stored bytes of `found`; None if it is gone or has changed."""
+
+    @abstractmethod
+    def replace(self, item: Object, found: Found) -> str | None:
+        """Put `item` in place of `found`, durably, and return the new tag; None if it is gone or has changed."""
+
+    @abstractmethod
+    def classify(self, error: Exception) -> SinkError | None:
+        """The error in the framework's terms; None for what is no error of the store."""
+
+    def confirm(self, key: str) -> None:
+        """Make sure that an object found under its name is as durable as one just created."""
+
+    def check_key(self, key: str) -> None:
+        """Raise `Rejected` for a name that the store cannot take."""
+
+    def partition(self, record: Record) -> str:
+        form = ObjectForm.thaw(self.shape())
+        if form.template.per_record:
+            return ""
+        name = form.key(record)
+        self.check_key(name.replace("{batch_id}", "0" * MAX_BATCH_ID))
+        return name
+
+    def shape(self) -> Mapping[str, Any]:
+        return freeze(self.options.key, self.options.compression, self.options.fields, self.context.assume_timezone)
+
+    def encode(self, batch: Batch) -> Encoded:
+        return ObjectForm.thaw(batch.shape or self.shape()).encode(batch, self.check_key)
+
+    async def write(self, encoded: Encoded) -> str | None:
+        objects: tuple[Object, ...] = encoded.payload
+        outcomes = _Outcomes(workers=min(self.options.concurrency, len(objects)))
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self.options.concurrency)
+        waiting = iter(objects)
+        async with anyio.create_task_group() as group:
+            for _ in range(outcomes.workers):
+                group.start_soon(self._work, waiting, outcomes, self._limiter)
+        return outcomes.conclude()
+
+    async def _work(self, waiting: Iterator[Object], outcomes: "_Outcomes", limiter: anyio.CapacityLimiter) -> None:
+        for item in waiting:
+            if outcomes.stopped:
+                outcomes.fail(item, outcomes.stopped)
+                continue
+            try:
+                verb, tag = await to_thread.run_sync(self._put, item, limiter=limiter)
+            except SinkError as error:
+                outcomes.fail(item, error)
+            except Exception as error:  # noqa: BLE001 - a bug in one object's way must not lose the others' acks
+                known = self.classify(error)
+                outcomes.fail(item, known or error)
+            else:
+                outcomes.ack(item, verb, tag)
+
+    def _put(self, item: Object) -> tuple[str, str]:
+        """Store one object by the rules; what became of it, and its tag."""
+        tag = self.create(item.key, item)
+        if tag is not None:
+            return "created", tag
+        found = self._look(item.key, item)
+        if found is None:
+            return "present", ""
+        if self._equal(item.key, found, item):
+            self.confirm(item.key)
+            return "present", found.tag
+        action = self.options.on_conflict
+        if action == "keep" and item.per_record:
+            return "kept as it was", found.tag
+        if action == "version" and item.versioned_key != item.key:
+            return self._put_version(item)
+        if action == "overwrite":
+            return self._overwrite(item, found)
+        raise Conflict(f"{item.key} holds other content already")
+
+    def _put_version(self, item: Object) -> tuple[str, str]:
+        key = item.versioned_key
+        tag = self.create(key, item)
+        if tag is not None:
+            return "created as a version", tag
+        found = self._look(key, item)
+        if found is None or self._equal(key, found, item):
+            self.confirm(key)
+            return "present", found.tag if found else ""
+        raise Conflict(f"{item.key} and {key} hold other content already")
+
+    def _overwrite(self, item: Object, found: Found) -> tuple[str, str]:
+        newest = found.newest
+        if newest is not None and newest > item.order:
+            return "superseded", found.tag
+        tag = self.replace(item, found)
+        if tag is None:
+            raise Transient(f"{item.key} was changed by another writer meanwhile", applied="no")
+        return "overwritten", tag
+
+    def _look(self, key: str, item: Object) -> Found | None:
+        """What stands under a taken name; None if it cannot be looked at, and its name alone says that it is ours."""
+        try:
+            found = self.stat(key)
+        except Exception as error:
+            known = error if isinstance(error, SinkError) else self.classify(error)
+            if not isinstance(known, Misconfigured):
+                raise
+            if item.named_by_content:
+                return None
+            raise Misconfigured(
+                f"{key} exists and may not be read, so a repeat cannot be told from other content; allow reading, or put "
+                f"{{sha256}} into the key: {known}"
+            ) from error
+        if found is None:
+            raise Transient(f"{key} was taken and is gone again", applied="no")
+        return found
+
+    def _equal(self, key: str, found: Found, item: Object) -> bool:
+        name = SHA256 if item.per_record else DIGEST
+        if found.metadata.get(name) == item.metadata[name]:
+            return True
+        # The same value may stand there with other spacing, or longer; nothing of ours is many times as long.
+        most = 8 * len(item.plain) + 2**20
+        data = self.read(key, found) if found.size <= most else None
+        if data is None:
+            return False
+        try:
+            plain = decompressed(io.BytesIO(data), item.compression).read(most)
+        except (OSError, *DAMAGED):
+            return False
+        if item.per_record:
+            return same_json(plain, item.plain)
+        theirs, ours = (text.rstrip(b"\n").split(b"\n") for text in (plain, item.plain))
+        return len(theirs) == len(ours) and all(map(same_json, theirs, ours))
+
+
+class _Outcomes:
+    """What became of the objects of one write."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.stopped: SinkError | None = None
+        self._acked: set[int] = set()
+        self._errors: dict[int, SinkError] = {}
+        self._bugs: list[Exception] = []
+        self._verbs: dict[str, int] = {}
+        self._tag = ""
+        self._whole = False
+
+    def ack(self, item: Object, verb: str, tag: str) -> None:
+        self._acked.update(item.members)
+        self._verbs[verb] = self._verbs.get(verb, 0) + 1
+        self._tag = tag
+        self._whole = not item.per_record
+
+    def fail(self, item: Object, error: Exception) -> None:
+        self._whole = not item.per_record
+        if not isinstance(error, SinkError):
+            self._bugs.append(error)
+            return
+        self._errors.update(dict.fromkeys(item.members, error))
+        if isinstance(error, Misconfigured):
+            self.stopped = error
+        elif isinstance(error, Transient) and not self._acked and len(self._errors) >= self.workers > 1:
+            # Every worker met a failing store: the rest would only wait for the same.
+            self.stopped = self.stopped or Transient(
+                f"not tried, the others failed: {error}", retry_after=error.retry_after, applied="no"
+            )
+
+    def conclude(self) -> str:
+        answer = self._tag if self._whole else ", ".join(f"{n} {verb}" for verb, n in sorted(self._verbs.items()))
+        if not self._errors and not self._bugs:
+            return answer
+        if not self._acked:
+            if not self._errors:
+                raise self._bugs[0]
+            one = next(iter(self._errors.values())) if self._whole else _one_for_all(self._errors.values())
+            if one and not self._bugs:
+                raise one
+        raise PartialFailure(self._acked, self._errors, answer=answer)
+
+
+def _one_for_all(errors: Iterable[SinkError]) -> SinkError | None:
+    """The one error that says the same as all, where all are the destination's and not a record's."""
+    each = list(errors)
+    if all(isinstance(error, Misconfigured) for error in each):
+        return each[0]
+    passing = [error for error in each if isinstance(error, Transient)]
+    if len(passing) < len(each):
+        return None
+    delays = [error.retry_after for error in passing if error.retry_after is not None]
+    return (Throttled if any(isinstance(error, Throttled) for error in passing) else Transient)(
+        str(passing[0]),
+        retry_after=max(delays, default=None),
+        applied="no" if all(error.applied == "no" for error in passing) else "unknown",
+    )
