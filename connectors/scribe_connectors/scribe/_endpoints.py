@@ -20,7 +20,8 @@ class Call(Generic[T]):
     """One request and how to read its answer.
 
     `repeatable` calls may be sent again when it is unknown whether they took effect. `names_scan` tells that a 404 speaks
-    of a scan, not of a wrong URL. `timeout` in seconds is at most the connection's. `decode` raises msgspec.DecodeError for an answer in another form.
+    of a scan, not of a wrong URL. `timeout` in seconds is at most the connection's. `decode` raises msgspec.DecodeError
+    for an answer in another form.
     """
 
     method: str

@@ -35,10 +35,7 @@ class Transport:
     trust_env: bool
 
     def __post_init__(self) -> None:
-        check_url(self.base_url)
-        parts = urlsplit(self.base_url)
-        if parts.query or parts.fragment:
-            raise ValueError("must not hold a query or a fragment: the endpoints' paths are put behind it")
+        check_base_url(self.base_url)
         if not self.timeout > 0 or self.max_response < 1:
             raise ValueError("timeout and max_response must be above 0")
         if self.api_key:
@@ -112,6 +109,15 @@ class Answer(Generic[T]):
             return self._call.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _errors.unreadable(self._call, base_url, error) from None
+
+
+def check_base_url(value: str) -> str:
+    """The URL below which the endpoints lie; raise ValueError for one that cannot be."""
+    value = check_url(value)
+    parts = urlsplit(value)
+    if parts.query or parts.fragment:
+        raise ValueError("must not hold a query or a fragment: the endpoints' paths are put behind it")
+    return value
 
 
 def check_api_key(key: Secret) -> Secret:

@@ -53,7 +53,7 @@ class _Client(ABC, Generic[Http]):
         self._transport = Transport(self.base_url, key, timeout, max_response, ca_file, trust_env)
         self._retry = retry or RetryPolicy(max_attempts=3, base_delay=0.5, max_delay=10.0)
         self._breaker = breaker or CircuitBreaker(timeout=30.0, counts=speaks_against)
-        self._http = self._connections(self._transport.settings())
+        self._http: Http = self._connections(self._transport.settings())
 
     @abstractmethod
     def _connections(self, settings: dict[str, Any]) -> Http: ...
