@@ -184,6 +184,7 @@ def test_the_process_environment_is_used_when_none_is_given(tmp_path: Path, monk
         ("True", True),
         ("~", None),
         ("9" * 31, 1e31),
+        ("1e999", "1e999"),
     ],
 )
 def test_an_unquoted_value_means_what_yaml_1_2_says(text: str, value: Any) -> None:
