@@ -1,7 +1,8 @@
 """What a user may write under a source, a destination or the scanner, and the types of those values."""
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from socket import inet_aton
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -75,19 +76,32 @@ _METADATA_HOSTS = {"metadata.google.internal", "metadata", "instance-data"}
 _METADATA_NETWORKS = [ip_network(net) for net in ("169.254.0.0/16", "fd00:ec2::/32", "100.100.100.200/32")]
 
 
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        try:
+            # 2852039166 and 0xA9FEA9FE are 169.254.169.254 to whoever connects.
+            return IPv4Address(inet_aton(host))
+        except OSError:
+            return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
 def check_url(value: str) -> str:
     """An http or https URL to any host but the clouds' metadata services; raises ValueError."""
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be an http:// or https:// URL with a host")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("the port must be a number from 0 to 65535") from None
     if parts.username or parts.password:
         raise ValueError("must not hold a user or password; use the options made for them")
     host = parts.hostname.rstrip(".").lower()
-    try:
-        refused = any(ip_address(host) in network for network in _METADATA_NETWORKS)
-    except ValueError:
-        refused = host in _METADATA_HOSTS
-    if refused:
+    address = _address(host)
+    if host in _METADATA_HOSTS or (address and any(address in network for network in _METADATA_NETWORKS)):
         raise ValueError("names a metadata service, which holds credentials; no connector may call it")
     return value.rstrip("/")
 

@@ -30,9 +30,6 @@ class RoutingDecision:
     failed: Mapping[str, str]
 
 
-_NONE_FAILED: Mapping[str, str] = {}
-
-
 class Rules:
     """The compiled rules of a pipeline, by destination; destinations without a rule are not in here."""
 
@@ -41,6 +38,7 @@ class Rules:
         self._otherwise = otherwise
         used = {name for rule in rules.values() for name in rule.names}
         self._readers = [(name, read) for name, read in NAMES.items() if name in used]
+        self._context = _context_type() if rules else dict
         self._programs = [(name, rule.program, rule.names) for name, rule in rules.items()]
 
     @classmethod
@@ -66,7 +64,7 @@ class Rules:
         matched: list[str] = []
         failed: dict[str, str] = {}
         try:
-            context = _context(values)
+            context = self._context(values)
         except Exception as error:  # noqa: BLE001 - whatever a scan holds, it concerns this scan alone
             failed = dict.fromkeys(self._rules, f"the scan cannot be handed to CEL: {error}"[:MAX_MESSAGE])
             return RoutingDecision(self._otherwise, failed)
@@ -80,7 +78,7 @@ class Rules:
                 matched.append(destination)
             elif result is not False:
                 failed[destination] = f"the rule gave {shown(result)}, not true or false"
-        return RoutingDecision(tuple(matched) or self._otherwise, failed or _NONE_FAILED)
+        return RoutingDecision(tuple(matched) or self._otherwise, failed)
 
     def explain(self, record: Record) -> dict[str, str]:
         """For each destination with a rule ``matched``, ``did not match`` or ``failed: `` and why."""
@@ -89,10 +87,11 @@ class Rules:
         return told | {name: f"failed: {why}" for name, why in decision.failed.items()}
 
 
-def _context(values: dict[str, Any]) -> Any:
+def _context_type() -> Any:
+    # The import costs a quarter of a second: only a pipeline with rules pays for it.
     from cel import Context
 
-    return Context(values)
+    return Context
 
 
 def _why(error: Exception, names: tuple[str, ...], values: Mapping[str, Any], unread: Mapping[str, str]) -> str:
@@ -100,7 +99,7 @@ def _why(error: Exception, names: tuple[str, ...], values: Mapping[str, Any], un
         if name in unread:
             return unread[name][:MAX_MESSAGE]
     missing = [name for name in names if values.get(name) is None]
-    if missing:
+    if missing and isinstance(error, TypeError | RuntimeError):
         return f"the scan has no {' and no '.join(missing)}"
     if isinstance(error, KeyError):
         return f"the scan has no {error.args[0] if error.args else error}"[:MAX_MESSAGE]

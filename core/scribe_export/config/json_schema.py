@@ -10,7 +10,6 @@ from scribe_export.registry import Kind, Listed, connectors
 
 _SECTIONS: dict[str, Kind] = {"sources": "sources", "destinations": "sinks", "scanner": "scanners"}
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}
-_TITLES = {"title", "default"}
 
 
 def schema() -> dict[str, Any]:
@@ -68,7 +67,9 @@ def _with_references(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
     done = {name: _with_references(value) for name, value in part.items()}
-    if done.get("type") in {"integer", "number", "boolean"} or (done.get("type") == "string" and "pattern" in done):
+    # Under `properties`, "type" is an option's name and its value no text.
+    kind = done.get("type") if isinstance(done.get("type"), str) else None
+    if kind in {"integer", "number", "boolean"} or (kind == "string" and "pattern" in done):
         kept = {name: done.pop(name) for name in ("description", "title", "default") if name in done}
         return {**kept, "anyOf": [done, _REFERENCE]}
     return done

@@ -14,6 +14,7 @@ MAX_DEPTH = 32
 _TOP = Place(1, 1, "")
 _RULE = re.compile(r"""(^|[\s{,])["']?when["']?\s*:""")
 _QUOTE_RULE = "quote the whole rule, like when: 'confidence >= 0.8'"
+_QUOTE_REFERENCE = "inside braces, ${NAME} must be in quotes"
 _CHECK = "check the indentation, and put text with special characters in quotes"
 _QUOTE_TEXT = "if this is text, put it in quotes"
 
@@ -80,7 +81,8 @@ class _Reader:
         line, column = (mark.line, mark.column) if mark else self._unreadable()
         problem = getattr(error, "problem", None) or "a character that YAML does not allow"
         found = self._lines[line] if line < len(self._lines) else ""
-        hint = _QUOTE_RULE if _RULE.search(found) else _CHECK
+        reference = "${" in found and "{" in found.partition("${")[0]
+        hint = _QUOTE_REFERENCE if reference else _QUOTE_RULE if _RULE.search(found) else _CHECK
         if "\t" in found[: len(found) - len(found.lstrip())]:
             hint = "indent with spaces, not with tabs"
         elif not found.strip():

@@ -5,6 +5,7 @@ leading zero is refused: the two versions disagree about its value.
 """
 
 import re
+from math import isfinite
 
 from scribe_export.config.tree import Value
 
@@ -27,7 +28,9 @@ def resolve(text: str) -> Value:
         return int(text)
     if _RADIX.fullmatch(text):
         return int(text, 0)
-    return float(text) if _FLOAT.fullmatch(text) else text
+    if _FLOAT.fullmatch(text) and isfinite(number := float(text)):
+        return number
+    return text
 
 
 def ambiguous(text: str) -> bool:
