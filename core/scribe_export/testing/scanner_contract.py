@@ -77,7 +77,11 @@ class ScannerContract:
     def test_a_request_gives_a_completed_scan(self, scanner: MakeScanner, possible: ScanRequest) -> None:
         async def check() -> None:
             async with opened(scanner()) as subject:
-                _read(await subject.scan(possible))
+                scan = _read(await subject.scan(possible))
+            expect(
+                scan.signal_type in {None, possible.signal_type},
+                f"a {possible.signal_type!r} scan was asked for and {scan.signal_type!r} came back",
+            )
 
         anyio.run(check)
 
@@ -115,8 +119,8 @@ class ScannerContract:
         count = _counted(performed)
 
         async def check() -> None:
-            before = count()
             async with opened(scanner()) as subject:
+                before = count()
                 await subject.scan(possible)
             expect(count() == before + 1, f"one request performed {count() - before} scans")
 
@@ -126,8 +130,8 @@ class ScannerContract:
         self, scanner: MakeScanner, impossible: ScanRequest, performed: Performed | None
     ) -> None:
         async def check() -> None:
-            before = performed() if performed else 0
             async with opened(scanner()) as subject:
+                before = performed() if performed else 0
                 error = await _failing(subject, impossible, "with an impossible request")
             expect(isinstance(error, Rejected), f"scan raised {error!r}; an impossible request is Rejected")
             expect((performed() if performed else 0) == before, "an impossible request was performed and rejected")
@@ -158,8 +162,8 @@ class ScannerContract:
         lose_answers, count = needs(faults.lose_answers, "lose_answers"), _counted(performed)
 
         async def check() -> None:
-            before = count()
             async with opened(scanner()) as subject, during(lose_answers):
+                before = count()
                 error = await _failing(subject, possible, "with its answer lost")
             made = count() - before
             expect(made, "the fixture's fault `lose_answers` lost the request too")

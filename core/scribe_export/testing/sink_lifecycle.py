@@ -87,7 +87,6 @@ class SinkLifecycle(SinkFixtures):
                         tasks.start_soon(write, encoded)
                     await anyio.sleep(pause)
                     await subject.close()
-            await subject.close()
             expect(not scope.cancelled_caught, f"write or close hangs when closed meanwhile: over {self.patience} s")
             lost = sorted(acked - set(await held(destination)))
             expect(not lost, f"writes that returned while the sink was closed left no effect: {lost}")

@@ -58,13 +58,6 @@ class SourceContract:
         """What can be done to the service."""
         return Faults()
 
-    def test_it_opens_and_closes(self, source: MakeSource) -> None:
-        async def check() -> None:
-            async with opened(source(once=True)):
-                pass
-
-        anyio.run(check)
-
     def test_close_is_safe_twice_and_before_open(self, source: MakeSource) -> None:
         async def check() -> None:
             unopened, used = source(once=True), source(once=True)

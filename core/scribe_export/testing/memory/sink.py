@@ -1,5 +1,6 @@
 """A destination and its sink that live in this process and keep the whole contract."""
 
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, Rejected, SinkError, Transient
 from scribe_export.interface import Context, Sink
+from scribe_export.keys import path_safe
 from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Identity, Record
 from scribe_export.options import Options, SinkOptions
 from scribe_export.testing.destination import Destination, Faults
@@ -90,6 +92,10 @@ class MemoryDestination(Destination):
     def held(self) -> Iterable[tuple[str, bytes]]:
         return list(self._service.held())
 
+    def strays(self) -> Sequence[str]:
+        """Names that would mean another place to a store with folders."""
+        return [name for name in self._service.objects if posixpath.normpath(name) != name]
+
 
 class MemorySinkOptions(SinkOptions):
     """What a user of the memory sink may set."""
@@ -100,7 +106,7 @@ class MemorySinkOptions(SinkOptions):
     """What the objects' names start with."""
     max_records: int | None = Field(default=100, ge=1)
     """Records a batch."""
-    max_bytes: int | None = 256 * 1024
+    max_bytes: int | None = 1024 * 1024
     """Bytes a batch."""
     max_record_bytes: int | None = 64 * 1024
     """Bytes a record."""
@@ -168,7 +174,7 @@ def _puts(batch: Batch) -> Iterator[Put]:
     if batch.shape["keeps"] == "batches":
         yield Put(batch.name, tuple(rows))
     elif batch.shape["keeps"] == "records":
-        yield from (Put(batch.shape["prefix"] + row[0], (row,)) for row in rows)
+        yield from (Put(batch.shape["prefix"] + path_safe(row[0]), (row,)) for row in rows)
     else:
         yield from (Put(None, (row,)) for row in rows)
 
