@@ -83,7 +83,7 @@ class _Api:
 
     def _admit(self, request: Request) -> None:
         given = request.headers.get("X-API-Key", "")
-        if self._api_key is not None and not hmac.compare_digest(given.encode(), self._api_key.encode()):
+        if self._api_key is not None and not hmac.compare_digest(given.encode("latin-1"), self._api_key.encode()):
             raise HTTPException(401, "X-API-Key is missing or wrong")
 
 

@@ -120,7 +120,7 @@ class SimulatedScanner:
 
 def _lesson(data: dict[str, Any], features: Any) -> Adaptation | None:
     material = data.get("correct_material")
-    if material not in MATERIALS:
+    if not isinstance(material, str) or material not in MATERIALS:
         raise Refused(f"correct_material is {material!r:.40}; known are {', '.join(MATERIALS)}")
     heard = features.get("frequency_domain", {}) if isinstance(features, dict) else {}
     if "band_levels" not in heard or "band_coverage" not in heard:
