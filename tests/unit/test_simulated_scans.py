@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from scribe_export.scan import parse_timestamp, read_fields
-from scribe_local.excitation import SAMPLE_RATE, SIGNAL_TYPES, ScanConfig, synthesise
+from scribe_local.config import SIGNAL_TYPES, ScanConfig
+from scribe_local.excitation import SAMPLE_RATE, synthesise
 from scribe_local.features import extract
 from scribe_local.interpretation import Adaptation, Patterns, interpret, typical
 from scribe_local.materials import MATERIALS, Modes, nominal_modes, specimen

@@ -1,44 +1,16 @@
 """The signals that the exciter can play."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from scribe_local.config import SIGNAL_TYPES, ScanConfig
 from scribe_local.materials import Floats
 
 SAMPLE_RATE = 44_100
 """Samples a second of the exciter and the sensor."""
 
-SIGNAL_TYPES = ("sine", "square", "sweep", "pulse", "noise")
-
 _LONGEST = 0.12
 """Seconds of excitation that are synthesised: the rest of the record is the ring-down. A longer scan repeats the record
 and averages it, which lowers its noise (`resonance.respond`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScanConfig:
-    """What to play: hertz, seconds, and an amplitude above 0 and up to 1."""
-
-    signal_type: str = "sine"
-    frequency: float = 440.0
-    duration: float = 2.0
-    amplitude: float = 0.5
-
-    def document(self) -> dict[str, Any]:
-        """As the scan's `config`."""
-        return {
-            "signal_type": self.signal_type,
-            "frequency": self.frequency,
-            "duration": self.duration,
-            "amplitude": self.amplitude,
-        }
-
-    @property
-    def repeats(self) -> float:
-        """How many records of the longest length the duration holds; 1 at least."""
-        return max(1.0, self.duration / _LONGEST)
 
 
 def synthesise(config: ScanConfig, rng: np.random.Generator) -> Floats:
@@ -64,3 +36,8 @@ def synthesise(config: ScanConfig, rng: np.random.Generator) -> Floats:
         case unknown:
             raise ValueError(f"unknown signal_type {unknown!r}; known are {', '.join(SIGNAL_TYPES)}")
     return np.asarray(config.amplitude * wave, dtype=np.float64)
+
+
+def repeats(config: ScanConfig) -> float:
+    """How many records of the longest length the duration holds; 1 at least."""
+    return max(1.0, config.duration / _LONGEST)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scribe_local.excitation import ScanConfig
+from scribe_local.config import ScanConfig
 from scribe_local.features import by_band, levels, power_spectra
 from scribe_local.materials import MATERIALS, Floats, nominal_modes
 from scribe_local.resonance import RECORD_SAMPLES, respond

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from scribe_local.excitation import SIGNAL_TYPES, ScanConfig
+from scribe_local.config import SIGNAL_TYPES, ScanConfig
 from scribe_local.scanner import Refused
 
 _BOUNDS = {"frequency": (1.0, 20_000.0), "duration": (0.001, 60.0), "amplitude": (0.001, 1.0)}

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from scribe_local.excitation import SAMPLE_RATE, ScanConfig, synthesise
+from scribe_local.config import ScanConfig
+from scribe_local.excitation import SAMPLE_RATE, repeats, synthesise
 from scribe_local.materials import Floats, Modes
 
 RECORD_SAMPLES = 16_384
@@ -49,5 +50,5 @@ def respond(
         decay = np.exp(-damping * angle)
         turn = decay * np.cos(angle * np.sqrt(1 - damping**2))
         heard += lfilter([gain, -gain * turn], [1.0, -2 * turn, decay**2], played)
-    level = noise / np.sqrt(config.repeats)
+    level = noise / np.sqrt(repeats(config))
     return Recording(played, heard * _SENSITIVITY + rng.normal(0.0, level, samples), float(level))

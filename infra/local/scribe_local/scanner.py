@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from scribe_export.errors import ScribeExportError
-from scribe_local.excitation import ScanConfig
+from scribe_local.config import ScanConfig
 from scribe_local.interpretation import Adaptation, Patterns, compare
 from scribe_local.materials import MATERIALS
 from scribe_local.scans import Bench, iso

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from scribe_local.excitation import SAMPLE_RATE, SIGNAL_TYPES, ScanConfig
+from scribe_local.config import SIGNAL_TYPES, ScanConfig
+from scribe_local.excitation import SAMPLE_RATE
 from scribe_local.features import extract
 from scribe_local.interpretation import Patterns, interpret, typical
 from scribe_local.materials import MATERIALS, Floats, specimen

@@ -8,8 +8,6 @@ from pathlib import Path
 from types import TracebackType
 
 from scribe_local.process import Server, ServerMissing, free_port
-from scribe_local.resonance import DEFAULT_NOISE
-from scribe_local.scans import AUDIO_SAMPLES
 
 CLOUD_ENVIRONMENT = "SCRIBE_EXPORT_CLOUD_ENV"
 """The environment variable that names the virtual environment holding the clouds' servers."""
@@ -76,14 +74,15 @@ def simulator(
     seed: int = 1,
     scans: int = 0,
     material: str | None = None,
-    audio_samples: int = AUDIO_SAMPLES,
-    noise: float = DEFAULT_NOISE,
+    audio_samples: int | None = None,
+    noise: float | None = None,
     real_clock: bool = False,
     api_key: str | None = None,
     folder: Path | None = None,
     port: int | None = None,
 ) -> Simulator:
-    """The SCRIBE simulator, to be entered or started; the options are those of ``python -m scribe_local.simulator``."""
+    """The SCRIBE simulator, to be entered or started; the options and their defaults are those of
+    ``python -m scribe_local.simulator``; `scans` counts those performed before it answers."""
     place, port = Folder(folder), port or free_port()
     database = place.path / "scribe_learning.db"
     options = {
@@ -91,17 +90,13 @@ def simulator(
         "database": database,
         "seed": seed,
         "scans": scans,
+        "material": material,
         "audio-samples": audio_samples,
         "noise": noise,
         "clock": "real" if real_clock else "seed",
-        **({"material": material} if material else {}),
     }
-    command = [
-        sys.executable,
-        "-m",
-        "scribe_local.simulator",
-        *(f"--{name}={value}" for name, value in options.items()),
-    ]
+    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    command = [sys.executable, "-m", "scribe_local.simulator", *given]
     return Simulator(
         "simulator",
         command,

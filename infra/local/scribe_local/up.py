@@ -16,7 +16,7 @@ import httpx
 import msgspec
 import yaml
 
-from scribe_local.excitation import SIGNAL_TYPES
+from scribe_local.config import SIGNAL_TYPES
 from scribe_local.process import ServerFailed, ServerMissing
 from scribe_local.servers import ACCESS_KEY, REGION, SECRET_KEY, LocalServer, Simulator, ministack, simulator
 
