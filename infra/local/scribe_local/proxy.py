@@ -145,8 +145,7 @@ class Proxy:
             await self._unhung()
             if self._mode is Mode.DELAY:
                 await asyncio.sleep(self._delay)
-            # "100 Continue" asks for the rest of the request: the answer proper is still to come.
-            if self._mode is Mode.LOSE and not data.startswith(b"HTTP/1.1 100"):
+            if self._mode is Mode.LOSE and _answer_proper(data):
                 self.lost += 1
                 if self._losses is not None:
                     self._losses -= 1
@@ -159,6 +158,11 @@ class Proxy:
     async def _unhung(self) -> None:
         while self._mode is Mode.HANG:
             await self._changed.wait()
+
+
+def _answer_proper(data: bytes) -> bytes:
+    """What follows ``100 Continue``, which only asks for the rest of the request."""
+    return data.partition(b"\r\n\r\n")[2] if data.startswith(b"HTTP/1.1 100") else data
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -80,9 +80,9 @@ class Bench:
         return {name: msgspec.json.encode(part) for name, part in zip(COLUMNS, parts, strict=True)}
 
     def timestamp(self, number: int) -> str:
-        """When scan number `number` was completed, ISO 8601 in UTC: later for each, a moment from the seed on."""
+        """When scan number `number` was completed, ISO 8601 in UTC: later for each; the seed says from which day on."""
         jitter = float(np.random.default_rng((self.seed, number, 1)).random())
-        seconds = 86_400.0 * (self.seed % 365) + _EVERY * (number + 0.8 * jitter)
+        seconds = _EVERY * (number + 0.8 * jitter) - 86_400.0 * (self.seed % 365)
         return iso(_EPOCH + timedelta(seconds=seconds))
 
     def any_config(self, number: int) -> ScanConfig:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from scribe_local.process import Server, ServerMissing, free_port
 
@@ -35,6 +36,13 @@ class LocalServer(Server):
         super().__init__(name, command, port=port, ready=ready, log=log, environment=environment, deadline=deadline)
         self.folder = folder.path
         self._owned = folder
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Stop it and remove its files if they were temporary. Safe twice."""
@@ -81,8 +89,10 @@ def simulator(
     folder: Path | None = None,
     port: int | None = None,
 ) -> Simulator:
-    """The SCRIBE simulator, to be entered or started; the options and their defaults are those of
-    ``python -m scribe_local.simulator``; `scans` counts those performed before it answers."""
+    """The SCRIBE simulator, to be entered or started.
+
+    The options and their defaults are those of ``python -m scribe_local.simulator``; `scans` are performed before it answers.
+    """
     place, port = Folder(folder), port or free_port()
     database = place.path / "scribe_learning.db"
     options = {

@@ -88,7 +88,9 @@ def up(
     signal.signal(signal.SIGTERM, _leave)
     with suppress(KeyboardInterrupt), ExitStack() as servers:
         _say(f"Starting the SCRIBE simulator with {scans} scans performed ...")
-        scanner = servers.enter_context(simulator(seed=seed, scans=scans, folder=folder and folder / "scribe"))
+        scanner = servers.enter_context(
+            simulator(seed=seed, scans=scans, real_clock=True, folder=folder and folder / "scribe")
+        )
         aws, missing = _start_s3(servers, folder)
         if missing:
             _say(f"S3 is left out: {missing}")
