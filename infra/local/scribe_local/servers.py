@@ -1,0 +1,163 @@
+"""The servers of the local cloud, each on a free port of 127.0.0.1 with files of its own."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from scribe_local.process import Server, ServerMissing, free_port
+
+CLOUD_ENVIRONMENT = "SCRIBE_EXPORT_CLOUD_ENV"
+"""The environment variable that names the virtual environment holding the clouds' servers."""
+
+REGION = "us-east-1"
+ACCESS_KEY = "test"
+SECRET_KEY = "test"  # noqa: S105 - ministack's own test key opens nothing else
+
+
+class LocalServer(Server):
+    """A server with a folder for its files; a temporary one goes when the server is stopped for good by `close`."""
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        folder: "Folder",
+        *,
+        port: int,
+        ready: str,
+        deadline: float = 30.0,
+        **environment: str,
+    ) -> None:
+        log = folder.path / f"{name}.log"
+        super().__init__(name, command, port=port, ready=ready, log=log, environment=environment, deadline=deadline)
+        self.folder = folder.path
+        self._owned = folder
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop it and remove its files if they were temporary. Safe twice."""
+        self.stop()
+        self._owned.remove()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Folder:
+    """The caller's folder, or a temporary one that `remove` removes."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path or Path(tempfile.mkdtemp(prefix="scribe-local-"))
+        self._temporary = path is None
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def remove(self) -> None:
+        """Safe twice; leaves the caller's folder alone."""
+        if self._temporary:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Simulator(LocalServer):
+    """The SCRIBE simulator; `database` is its SQLite file in the guide's tables."""
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "scribe_learning.db"
+
+
+def simulator(
+    *,
+    seed: int = 1,
+    scans: int = 0,
+    material: str | None = None,
+    audio_samples: int | None = None,
+    noise: float | None = None,
+    real_clock: bool = False,
+    api_key: str | None = None,
+    folder: Path | None = None,
+    port: int | None = None,
+) -> Simulator:
+    """The SCRIBE simulator, to be entered or started.
+
+    The options and their defaults are those of ``python -m scribe_local.simulator``; `scans` are performed before it answers.
+    """
+    place, port = Folder(folder), port or free_port()
+    database = place.path / "scribe_learning.db"
+    options = {
+        "port": port,
+        "database": database,
+        "seed": seed,
+        "scans": scans,
+        "material": material,
+        "audio-samples": audio_samples,
+        "noise": noise,
+        "clock": "real" if real_clock else "seed",
+    }
+    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    command = [sys.executable, "-m", "scribe_local.simulator", *given]
+    return Simulator(
+        "simulator",
+        command,
+        place,
+        port=port,
+        ready="/health",
+        deadline=30 + scans / 50,
+        SCRIBE_SIMULATOR_API_KEY=api_key or "",
+    )
+
+
+def ministack(*, auth: bool = False, folder: Path | None = None, port: int | None = None) -> LocalServer:
+    """AWS on one port (https://pypi.org/project/ministack), to be entered or started. Raises `ServerMissing`.
+
+    S3 keeps its buckets, objects and versions over a restart, also over a kill. With `auth`, signatures and the policies
+    of created users are enforced; the key ``test`` stays almighty. Buckets are addressed by path.
+    """
+    program = find_ministack()
+    place, port = Folder(folder), port or free_port()
+    return LocalServer(
+        "ministack",
+        [program],
+        place,
+        port=port,
+        ready="/_ministack/health",
+        AUTH="true" if auth else "false",
+        # Without these two it would listen on every interface.
+        BIND_HOST="127.0.0.1",
+        IOT_MTLS_ENABLED="0",
+        GATEWAY_PORT=str(port),
+        LOG_LEVEL="WARNING",
+        S3_DATA_DIR=str(place.path / "s3"),
+        S3_PERSIST="1",
+        PERSIST_STATE="1",
+        STATE_DIR=str(place.path / "state"),
+        TMPDIR=str(place.path),
+    )
+
+
+def find_ministack() -> str:
+    """The program's path. Raises `ServerMissing`."""
+    beside = Path(__file__).resolve().parents[3] / ".venv-cloud"
+    named = os.environ.get(CLOUD_ENVIRONMENT)
+    for environment in ([Path(named)] if named else []) + [beside]:
+        program = environment / "bin" / "ministack"
+        if os.access(program, os.X_OK):
+            return str(program)
+    found = shutil.which("ministack")
+    if found is None:
+        raise ServerMissing(
+            "ministack, which stands in for AWS, is not installed: run `make .venv-cloud/.installed` in the repository, "
+            f"or `python -m venv DIR && DIR/bin/pip install 'ministack[full]'` and set {CLOUD_ENVIRONMENT}=DIR"
+        )
+    return found

@@ -1,0 +1,198 @@
+"""The local cloud in the foreground: a scanner that keeps scanning, and S3 for its scans."""
+
+import asyncio
+import importlib.util
+import random
+import signal
+import sys
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import httpx
+import msgspec
+import yaml
+
+from scribe_local.config import SIGNAL_TYPES
+from scribe_local.process import ServerFailed, ServerMissing
+from scribe_local.servers import ACCESS_KEY, REGION, SECRET_KEY, LocalServer, Simulator, ministack, simulator
+
+BUCKET = "scribe-scans"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the local cloud answers; `aws_url` is None where S3 was left out, `missing` then says why."""
+
+    scribe_url: str
+    database: Path
+    aws_url: str | None
+    missing: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        found: dict[str, Any] = {"scribe": {"url": self.scribe_url, "database": str(self.database)}}
+        if self.aws_url:
+            found["aws"] = {
+                "url": self.aws_url,
+                "region": REGION,
+                "bucket": BUCKET,
+                "access_key_id": ACCESS_KEY,
+                "secret_access_key": SECRET_KEY,
+            }
+        return found
+
+    def config(self) -> str:
+        """An export.yaml that sends every scan to a folder of files and, if it is there, to S3."""
+        connections: dict[str, Any] = {"scribe": {"provider": "scribe", "url": self.scribe_url}}
+        destinations: dict[str, Any] = {
+            "files": {"type": "file", "directory": "./archive", "key": "scans/{timestamp:%Y-%m-%d}/{scan_id}.json"}
+        }
+        if self.aws_url:
+            connections["local"] = {
+                "provider": "aws",
+                "region": REGION,
+                "endpoint_url": self.aws_url,
+                "auth": {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY},
+            }
+            destinations["archive"] = {
+                "type": "aws_s3",
+                "connection": "local",
+                "bucket": BUCKET,
+                "key": "scans/{timestamp:%Y/%m/%d}/scan-{scan_id}.json",
+            }
+        document = {
+            "version": 1,
+            "pipeline": "local-scans",
+            "state_dir": "./state",
+            "connections": connections,
+            "sources": {"api": {"type": "scribe_api", "connection": "scribe", "poll_interval": "2s"}},
+            "destinations": destinations,
+        }
+        return yaml.safe_dump(document, sort_keys=False, width=120)
+
+
+def up(
+    *, json_output: bool = False, folder: Path | None = None, scans: int = 20, rate: float = 1.0, seed: int = 1
+) -> None:
+    """Run the local cloud until SIGINT or SIGTERM, then stop its servers and return.
+
+    `folder` keeps the servers' files, so the next start goes on where this one ended; None is a temporary folder that is
+    removed. The scanner begins with `scans` scans performed and makes `rate` more a second; 0 makes none. Standard output
+    gets a ready-to-use export.yaml between comments, or with `json_output` one JSON object of endpoints and nothing else;
+    what a person should know meanwhile goes to standard error. Call it from the main thread. Raises `ServerFailed`.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    with suppress(KeyboardInterrupt), ExitStack() as servers:
+        _say(f"Starting the SCRIBE simulator with {scans} scans performed ...")
+        scanner = servers.enter_context(
+            simulator(seed=seed, scans=scans, real_clock=True, folder=folder and folder / "scribe")
+        )
+        aws, missing = _start_s3(servers, folder)
+        if missing:
+            _say(f"S3 is left out: {missing}")
+        endpoints = Endpoints(scanner.url, scanner.database, aws.url if aws else None, missing)
+        click.echo(msgspec.json.encode(endpoints.document()).decode() if json_output else _guidance(endpoints, rate))
+        sys.stdout.flush()
+        asyncio.run(_keep_scanning(scanner, rate, seed))
+    _say("The local cloud is stopped.")
+
+
+def make_bucket(url: str, bucket: str = BUCKET) -> None:
+    """Make a bucket at a local S3, if it is not there yet. Needs boto3."""
+    import boto3
+    from botocore.config import Config
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        config=Config(connect_timeout=10, read_timeout=10, s3={"addressing_style": "path"}),
+    )
+    try:
+        client.create_bucket(Bucket=bucket)
+    except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+        pass
+    finally:
+        client.close()
+
+
+def _start_s3(servers: ExitStack, folder: Path | None) -> tuple[LocalServer | None, str]:
+    """The server, or why there is none."""
+    if importlib.util.find_spec("boto3") is None:
+        return None, "boto3 is not installed: run `pip install 'scribe-export[aws]'`"
+    try:
+        _say("Starting ministack for S3 ...")
+        aws = servers.enter_context(ministack(folder=folder and folder / "aws"))
+    except ServerMissing as error:
+        return None, str(error)
+    make_bucket(aws.url)
+    return aws, ""
+
+
+async def _keep_scanning(scanner: Simulator, rate: float, seed: int) -> None:
+    """Ask for scans at an even rate until a signal comes. Raises `ServerFailed` if the simulator ends before."""
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for which in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(which, done.set)
+    choice = random.Random(seed)  # noqa: S311 - which scans are asked for is no secret
+    async with httpx.AsyncClient(base_url=scanner.url, timeout=30) as client:
+        due = loop.time()
+        while not done.is_set():
+            if not scanner.running:
+                raise ServerFailed(f"the simulator ended by itself:\n{scanner.log_tail()}")
+            due = max(due + (1 / rate if rate > 0 else 1.0), loop.time() - 1.0)
+            try:
+                await asyncio.wait_for(done.wait(), max(0.0, due - loop.time()))
+            except TimeoutError:
+                if rate > 0:
+                    await _request_scan(client, choice)
+
+
+async def _request_scan(client: httpx.AsyncClient, choice: random.Random) -> None:
+    request = {
+        "signal_type": choice.choice(SIGNAL_TYPES),
+        "frequency": round(110 * 2 ** choice.uniform(0, 5), 1),
+        "duration": round(choice.uniform(0.5, 4.0), 1),
+        "amplitude": round(choice.uniform(0.2, 0.9), 2),
+    }
+    try:
+        (await client.post("/scan", json=request)).raise_for_status()
+    except httpx.HTTPError as error:
+        _say(f"A scan was not performed: {str(error) or type(error).__name__}")
+
+
+def _guidance(endpoints: Endpoints, rate: float) -> str:
+    s3 = (
+        f"#   S3               {endpoints.aws_url}  (bucket {BUCKET})"
+        if endpoints.aws_url
+        else (f"#   S3               left out: {endpoints.missing}")
+    )
+    return "\n".join(
+        (
+            "# The local cloud is up, until Ctrl-C:",
+            f"#   SCRIBE simulator {endpoints.scribe_url}  ({rate:g} scans a second)",
+            s3,
+            "# Save this as export.yaml:",
+            "",
+            endpoints.config(),
+            "# and in another terminal:",
+            "#   scribe-export check export.yaml --connect",
+            "#   scribe-export run export.yaml",
+            "#   scribe-export status export.yaml",
+        )
+    )
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
