@@ -1,9 +1,11 @@
 """`send`: scans from files into the journal."""
 
 import base64
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -43,17 +45,29 @@ def _bodies(files: tuple[Path, ...], max_record: int) -> Iterator[bytes]:
     for path in files:
         try:
             if str(path) == "-":
-                yield from filter(None, codec.lines(sys.stdin.buffer, max_record))
+                yield from _lines(sys.stdin.buffer, max_record)
                 continue
             with path.open("rb") as raw, codec.decompressed(raw, codec.compression_of(path.name)) as stream:
                 if ".jsonl" in path.suffixes:
-                    yield from filter(None, codec.lines(stream, max_record))
+                    yield from _lines(stream, max_record)
                 else:
                     yield stream.read(max_record + 1)
+        except codec.DAMAGED as error:
+            raise click.ClickException(f"{path}: the compressed data is damaged: {error}") from None
         except OSError as error:
             raise click.ClickException(f"{path}: {error.strerror or error}") from None
         except ValueError as error:
             raise click.ClickException(f"{path}: {error}") from None
+
+
+def _lines(stream: BinaryIO | io.BufferedIOBase, max_record: int) -> Iterator[bytes]:
+    number = 0
+    while line := stream.readline(max_record + 2):
+        number += 1
+        if len(line) > max_record and not line.endswith(b"\n"):
+            raise ValueError(f"line {number} is longer than journal.max_record, {max_record} bytes")
+        if body := line.rstrip(b"\r\n"):
+            yield body
 
 
 def _groups(bodies: Iterator[bytes]) -> Iterator[list[bytes]]:
