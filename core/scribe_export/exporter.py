@@ -61,7 +61,7 @@ class Exporter:
         self.rows: dict[str, DestinationRow] = {}
         self._with_sources, self._with_lanes, self._once = sources, lanes, once
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._sources_scope = anyio.CancelScope()
+        self._stoppable: list[anyio.CancelScope] = []
         self._reading: set[str] = set()
 
     @classmethod
@@ -80,7 +80,7 @@ class Exporter:
             raise
         self._tasks: TaskGroup = await anyio.create_task_group().__aenter__()
         if self._with_lanes:
-            self._tasks.start_soon(self._keep_house)
+            self._tasks.start_soon(self._until_stopped, self.housekeeper.run)
             for lane in self.lanes.values():
                 self._tasks.start_soon(self._guarded, lane.run)
         if self._with_sources:
@@ -91,13 +91,14 @@ class Exporter:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         """Stop the sources, let what is in flight settle, close the journal."""
         self.stop()
         try:
             if error is not None or self.failure:
                 self._tasks.cancel_scope.cancel()
-            return await self._tasks.__aexit__(kind, error, trace)
+            # The block's own error goes on as it is, and not as one of a group.
+            await self._tasks.__aexit__(None, None, None)
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._close_journal)
@@ -106,7 +107,8 @@ class Exporter:
 
     def stop(self) -> None:
         """Read and start nothing more; leaving the block waits for what is in flight."""
-        self._sources_scope.cancel()
+        for scope in self._stoppable:
+            scope.cancel()
         for lane in self.lanes.values():
             lane.stop()
 
@@ -219,13 +221,13 @@ class Exporter:
         )
 
     async def _read(self, feed: Feed) -> None:
-        with self._sources_scope:
-            await self._guarded(feed.run)
+        await self._until_stopped(feed.run)
         self._reading.discard(feed.name)
 
-    async def _keep_house(self) -> None:
-        with self._sources_scope:
-            await self._guarded(self.housekeeper.run)
+    async def _until_stopped(self, run: Callable[[], Any]) -> None:
+        with anyio.CancelScope() as scope:
+            self._stoppable.append(scope)
+            await self._guarded(run)
 
     async def _guarded(self, run: Callable[[], Any]) -> None:
         """A journal that cannot be used ends everything, once."""
