@@ -358,6 +358,11 @@ class Pipeline:
         """One slice; True if there is more."""
         return bool(self.change(lambda: self.collector.collect(self.db), torn=torn))
 
+    def collect_all(self) -> None:
+        """Slice after slice."""
+        while self.collect():
+            self.check()
+
     def prune(self) -> None:
         """Forget what is older than the history."""
         while self.change(lambda: collecting.prune(self.db, HISTORY)):
@@ -433,21 +438,19 @@ class Pipeline:
 
     def drain(self) -> None:
         """Everything is healthy: what is not dead arrives, and bodies that nobody needs are gone."""
-        self.crash(names=list(KINDS))
+        if set(self.names) < set(KINDS):
+            self.crash(names=list(KINDS))
+        for attempt in list(self.in_flight.values()):
+            self.settle(attempt, Evidence(other_got_through=False, alone=False))
         for sink in self.sinks.values():
             sink.layout += 1
         for name in self.rows:
             while self.seal(name, 5):
                 self.check()
-            rounds = 0
-            while opened := self.waiting(name):
-                for batch in opened:
-                    self.send(name, batch, "ok")
-                    self.settle(self.in_flight[batch.id], Evidence(other_got_through=True, alone=False))
-                rounds += 1
-                if rounds > 20:
-                    raise Broken(f"{name}: {opened} never settle")
-            self.check()
+        self.collect_all()
+        for name in self.rows:
+            self._send_all(name)
+        self.check()
         dead_now = {(letter.destination, letter.seq) for letter in dead.dead_letters(self.db)}
         held = {key for key, place in self.owed.items() if place == "held"}
         if held != dead_now:
@@ -455,11 +458,20 @@ class Pipeline:
         for (name, seq), place in self.owed.items():
             if place == "delivered" and not self.sinks[name].holds(seq):
                 raise Broken(f"{name} does not have number {seq}")
-        while self.collect():
-            self.check()
+        self.collect_all()
         left = {row[0] for row in self.db.connection.execute("SELECT seq FROM body")}
         if left != {seq for _, seq in dead_now}:
             raise Broken(f"bodies {left} are kept, {dead_now} need theirs")
+
+    def _send_all(self, name: str) -> None:
+        rounds = 0
+        while opened := self.waiting(name):
+            rounds += 1
+            if rounds > 20:
+                raise Broken(f"{name}: {opened} never settle")
+            for batch in opened:
+                self.send(name, batch, "ok")
+                self.settle(self.in_flight[batch.id], Evidence(other_got_through=True, alone=False))
 
 
 def now(coroutine: Coroutine[Any, Any, T]) -> T:

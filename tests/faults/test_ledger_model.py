@@ -2,11 +2,17 @@
 
 import pytest
 from faults.machine import LedgerMachine
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 QUICK = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    report_multiple_bugs=False,
+    phases=[Phase.generate],
 )
 
 

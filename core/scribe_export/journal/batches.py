@@ -162,6 +162,7 @@ def remove_batch(db: Database, batch: SealedBatch) -> None:
     db.connection.execute("DELETE FROM batch WHERE id=?", (batch.id,))
     if batch.explicit:
         db.connection.execute("DELETE FROM member WHERE batch=?", (batch.id,))
+    db.release(batch.first_seq)
 
 
 def reseal(

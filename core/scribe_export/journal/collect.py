@@ -29,6 +29,10 @@ class Collector:
 
     def collect(self, db: Database) -> bool:
         """Sweep one slice inside a transaction; True if there is more to sweep."""
+        if db.released is not None:
+            # Explicit batches and exceptions do not hold the sweep back, so it may have passed what they held.
+            self._swept = {held: min(upto, db.released - 1) for held, upto in self._swept.items()}
+            db.released = None
         lanes = sorted(lanes_of(db), key=lambda lane: lane.done_seq)
         newest = int(db.connection.execute("SELECT coalesce(max(seq), 0) FROM body").fetchone()[0])
         bounds = [0, *(min(lane.done_seq, newest) for lane in lanes), newest]

@@ -29,6 +29,7 @@ class Database:
     """An open journal. Use it from one thread at a time, inside `transaction` or through the store.
 
     `quota` is bytes that scans may take, files beside the journal included; beyond it a reserve is left for settling.
+    `released` is the lowest scan that a batch or an exception let go since the collector looked.
     """
 
     def __init__(self, folder: Path, *, quota: int = DEFAULT_QUOTA, clock: Clock | None = None) -> None:
@@ -38,6 +39,7 @@ class Database:
         self.clock = clock or SystemClock()
         self.blobs = Blobs(folder)
         self.after_commit: list[Callable[[], None]] = []
+        self.released: int | None = None
         self.connection = _connect(self.path)
         try:
             self._prepare()
@@ -133,6 +135,10 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
         self.blob_bytes = self._blob_bytes() if self.blob_bytes else 0
+
+    def release(self, seq: int) -> None:
+        """A batch or an exception that held the body of this scan, and perhaps of later ones, is gone."""
+        self.released = seq if self.released is None else min(self.released, seq)
 
     def meta(self, key: str) -> str:
         """One of the journal's own facts; empty if unset."""

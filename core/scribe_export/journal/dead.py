@@ -153,6 +153,8 @@ def remove_exceptions(db: Database, destination: int, seqs: Collection[int]) -> 
     db.connection.executemany(
         "DELETE FROM delivery WHERE destination=? AND seq=?", [(destination, seq) for seq in seqs]
     )
+    if seqs:
+        db.release(min(seqs))
 
 
 def discard(db: Database, letters: Sequence[DeadLetter]) -> int:
