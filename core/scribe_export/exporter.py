@@ -22,7 +22,7 @@ from scribe_export.housekeeping import Housekeeper
 from scribe_export.intake import Intake, Origin
 from scribe_export.interface import Sink, Source
 from scribe_export.journal.destinations import DestinationRow, register
-from scribe_export.journal.ingest import ConflictMasks, Ingested, bits, last_seq
+from scribe_export.journal.ingest import ConflictMasks, Ingested, last_seq
 from scribe_export.journal.opening import OpenJournal, mark_damaged, open_journal
 from scribe_export.journal.store import Store
 from scribe_export.lane.head import Head
@@ -247,13 +247,16 @@ class Exporter:
 
     def accepted(self, scan_id: str, result: Ingested) -> Accepted:
         """The answer for one body that the intake has journalled."""
-        names = {row.id: name for name, row in self.rows.items()}
         return Accepted(
             scan_id=scan_id,
             seq=result.seq,
             outcome=result.outcome,
-            destinations=tuple(names[bit] for bit in bits(result.mask) if bit in names),
+            destinations=self._names_of(result.mask),
         )
+
+    @functools.cache  # noqa: B019 - as many as there are distinct routes, for as long as the exporter lives
+    def _names_of(self, mask: int) -> tuple[str, ...]:
+        return tuple(name for name, row in self.rows.items() if mask >> row.id & 1)
 
     def _close_journal(self) -> None:
         self.store.stop()

@@ -148,14 +148,14 @@ def _insert_one(db: Database, scan: NewScan, conflicts: ConflictMasks, now: floa
     return Ingested(seq, "conflict", version, mask)
 
 
-def _body_rows(db: Database, kept: Iterable[tuple[int, NewScan]]) -> list[tuple[int, bytes | None, str | None]]:
-    rows: list[tuple[int, bytes | None, str | None]] = []
+def _body_rows(db: Database, kept: Iterable[tuple[int, NewScan]]) -> list[tuple[int, str | None, bytes | None]]:
+    rows: list[tuple[int, str | None, bytes | None]] = []
     for seq, scan in kept:
         if scan.blob:
             db.blob_bytes += len(scan.body)
-            rows.append((seq, None, scan.blob))
+            rows.append((seq, scan.blob, None))
         else:
-            rows.append((seq, scan.body, None))
+            rows.append((seq, None, scan.body))
     return rows
 
 

@@ -44,7 +44,7 @@ class Head:
         every = -1
         for mask in masks:
             every &= mask
-        size = sum(len(record.body) for record in records)
+        size = sum([record.size for record in records])
         first = self._chunks[-1].last_seq + 1 if self._chunks else self.gone_upto + 1
         self._chunks.append(Chunk(first, last_seq, records, masks, every, size))
         self._size += size
@@ -78,7 +78,7 @@ class Head:
                 if record.seq <= after:
                     continue
                 if mask & flag:
-                    size += len(record.body)
+                    size += record.size
                     if records and (len(records) >= max_records or size > max_bytes):
                         return Taken(records, upto)
                     records.append(record)
