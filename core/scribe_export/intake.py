@@ -120,7 +120,7 @@ class Intake:
         )
         routing = self._router.route(record)
         failed = {self._bits[name]: why for name, why in routing.failed.items()} if routing.failed else {}
-        return NewScan(scan_id, sha256, body, origin.source, routing.mask, failed, fields=fields)
+        return NewScan(scan_id, sha256, body, origin.source, routing.mask, failed, record=record)
 
     def _invalid(self, item: Incoming, origin: Origin, sha256: str, kind: str, why: str) -> NewScan:
         log.error("not a scan", source=origin.source, origin=item.origin, kind=kind, error=why, sha256=sha256)
@@ -144,25 +144,15 @@ class Intake:
         masks: list[int] = []
         totals: dict[int, list[int]] = {}
         for scan, result in zip(scans, results, strict=True):
-            if not result.mask:
+            record = scan.record
+            if not result.mask or record is None:
                 continue
-            records.append(
-                Record(
-                    seq=result.seq,
-                    scan_id=scan.scan_id,
-                    sha256=scan.sha256,
-                    body=scan.body,
-                    source=scan.source,
-                    version=result.version,
-                    received_at=now,
-                    fields=scan.fields,
-                    assume=self._assume,
-                )
-            )
+            record.seq, record.version, record.received_at = result.seq, result.version, now
+            records.append(record)
             masks.append(result.mask)
             total = totals.setdefault(result.mask, [0, 0])
             total[0] += 1
-            total[1] += len(scan.body)
+            total[1] += record.size
         newest = max((result.seq for result in results), default=0)
         if newest > self._head.newest_seq:
             self._head.append(records, masks, newest)
