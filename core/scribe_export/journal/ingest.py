@@ -23,8 +23,8 @@ class NewScan:
     """A body on its way in.
 
     `mask` has a bit for each destination it was routed to, `failed` a message for each bit whose rule raised. A body
-    that is no scan has `invalid`, the dead letter's class and reason. `blob` names the file of a large body. `record` is what lanes
-    will share, once it has its number.
+    that is no scan has `invalid`, the dead letter's class and reason. `blob` names the file of a large body.
+    `record` is what lanes will share, once it has its number.
     """
 
     scan_id: str

@@ -62,7 +62,8 @@ class Store:
         assert self._loop is not None
         pending = _Pending(command, self._loop.create_future())
         self._queue.put(pending)
-        return await pending.future
+        result: T = await pending.future
+        return result
 
     def stop(self) -> None:
         """Finish what was asked for and close the database; blocks until the last sync."""
