@@ -169,6 +169,8 @@ class ScriptedScribe:
                 found = {str(key): value for key, value in self.scans.items()}.get(unquote(scan_id))
                 return Answer(body=found) if found else Answer(404, b'{"detail":"no such scan"}')
             case ("POST", ["scan"]):
+                if msgspec.json.decode(body)["frequency"] <= 0:
+                    return Answer(422, b'{"detail":"frequency must be above 0"}')
                 number = len(self.scans) + 1
                 return Answer(body=self.put(number)[str(number)])
             case ("POST", ["feedback" | "compare"]):

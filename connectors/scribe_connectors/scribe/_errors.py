@@ -1,5 +1,7 @@
 """What went wrong between us and the SCRIBE API, in the project's own errors."""
 
+import os
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -30,8 +32,7 @@ def no_answer(error: httpx.HTTPError | httpx.InvalidURL, call: Call[Any], base_u
         waited = {httpx.ConnectTimeout: "connecting", httpx.PoolTimeout: "waiting for a free connection"}
         message = f"{what}: timed out {waited.get(type(error), 'waiting for the answer')}"
     else:
-        # httpx wraps the system's own words, like "Connection refused", in its layers.
-        system = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+        system = [_words(cause) for cause in causes if isinstance(cause, OSError) and cause.errno]
         message = f"{what}: {system[-1] if system else str(error) or type(error).__name__}"
     return Transient(message, applied="no" if isinstance(error, _NOT_SENT) else "unknown")
 
@@ -69,6 +70,12 @@ def refused(
     if status >= 500 or status in {408, 425} or status < 200:
         return Transient(message, retry_after=retry_after)
     return Rejected(message, kind="not_found" if status == 404 else "rejected")
+
+
+def _words(error: OSError) -> str:
+    # httpx and asyncio wrap the system's own words, like "Connection refused", in theirs; these two have better ones.
+    own = isinstance(error, ssl.SSLError | socket.gaierror)
+    return str(error.strerror if own else os.strerror(error.errno or 0))
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
