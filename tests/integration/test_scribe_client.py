@@ -216,13 +216,17 @@ def test_the_breaker_rests_an_api_that_is_down_and_not_one_that_refuses(
         for _ in range(5):
             with pytest.raises(Rejected):
                 client.get_scan_details(9)
+        api.script = lambda _, __: Answer(429)
+        for _ in range(5):
+            with pytest.raises(Throttled):
+                client.get_scan_details(9)
         api.script = lambda _, __: Answer(500)
         for _ in range(3):
             with pytest.raises(Transient, match="500"):
                 client.get_scan_details(9)
         with pytest.raises(BreakerOpen, match=r"tried again in 30\.0 s"):
             client.get_scan_details(9)
-        assert len(api.requests) == 8
+        assert len(api.requests) == 13
         api.put(9)
         api.script = lambda _, __: None
         clock.pass_time(30)

@@ -183,6 +183,12 @@ async def test_scans_that_appear_late_below_newer_ones_are_found(api: ScriptedSc
     await taken(made(api), notebook)
     assert notebook.ids[-1] == "99"
     assert len(notebook.ids) == 31
+    order = list(api.scans)
+    api.put(98, *range(40, 49))  # nine newer ones and a known one fill the first list; the late one is below them
+    api.scans = {scan_id: api.scans[scan_id] for scan_id in [*order[:-3], 98, *order[-3:], *range(40, 49)]}
+    await taken(made(api), notebook)
+    assert "98" in notebook.ids
+    assert len(notebook.ids) == 41
 
 
 async def test_ids_need_neither_rise_nor_be_numbers(api: ScriptedScribe) -> None:
@@ -293,6 +299,8 @@ async def test_a_running_source_polls_at_its_interval_and_tries_postponed_scans_
         group.start_soon(run_source, source, notebook)
         await eventually(lambda: len(api.paths("/scans/1")) >= 3)
         assert notebook.ids == ["2"]
+        await eventually(lambda: len(api.paths("/scans?")) >= 60)
+        assert len(api.paths("/scans/1")) < 40  # the waits between two tries grow
         api.script = lambda _, __: None
         await eventually(lambda: len(notebook.ids) == 2)
         put |= api.put(3)

@@ -44,6 +44,7 @@ def test_the_last_scans_are_known_after_any_number_of_restarts_in_bounded_room()
                 given += count
                 assert all(marked in seen for marked in marks(range(max(0, given - 500), given)))
                 assert not any(marked in seen for marked in marks(range(given, given + 5)))
+                assert not any(marked in seen for marked in marks(range(max(0, given - 1000))))
         again = await Seen(500).load(notebook)
         assert all(marked in again for marked in marks(range(given - 500, given)))
         assert marks(range(1))[0] not in again
