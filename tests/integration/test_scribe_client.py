@@ -16,7 +16,13 @@ from support.eventually import eventually
 from support.scripted_scribe import Answer, ScriptedScribe
 from support.stepped_clock import SteppedClock
 
-from scribe_connectors.scribe.client import AsyncScribeClient, BatchScansFailed, ScanConfig, ScribeClient
+from scribe_connectors.scribe.client import (
+    AsyncScribeClient,
+    BatchScansFailed,
+    ScanConfig,
+    ScribeClient,
+    speaks_against,
+)
 from scribe_export.errors import BreakerOpen, Misconfigured, Rejected, SinkError, Throttled, Transient
 from scribe_export.patterns import CircuitBreaker, RetryPolicy
 
@@ -211,7 +217,7 @@ def test_a_throttled_scan_was_not_performed_and_is_tried_again(api: ScriptedScri
 def test_the_breaker_rests_an_api_that_is_down_and_not_one_that_refuses(
     api: ScriptedScribe, clock: SteppedClock
 ) -> None:
-    breaker = CircuitBreaker(3, 30, clock=clock)
+    breaker = CircuitBreaker(3, 30, counts=speaks_against, clock=clock)
     with ScribeClient(api.url, retry=ONCE, breaker=breaker) as client:
         for _ in range(5):
             with pytest.raises(Rejected):
