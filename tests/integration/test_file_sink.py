@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import pytest
 from support.loop import in_loop
+from support.mounts import make_read_only, tmpfs
 from support.records import body, record, sealed, write
 
 from scribe_connectors.file import FileSink, FileSinkOptions
@@ -162,18 +163,17 @@ async def test_a_missing_parent_folder_is_for_the_operator(tmp_path: Path) -> No
         await sink(tmp_path / "not/mounted").open()
 
 
-@in_loop
-async def test_a_folder_that_vanishes_holds_the_lane_and_heals(folder: Path) -> None:
+def test_a_folder_that_vanishes_holds_the_lane_and_heals(folder: Path) -> None:
     archive = sink(folder)
-    await archive.open()
+    anyio.run(archive.open)
     away = folder.rename(folder.parent / "away")
     folder.mkdir()
     with pytest.raises(Misconfigured, match="is gone; mount"):
-        await write(archive, [record(1)])
+        anyio.run(write, archive, [record(1)])
     assert files(folder) == {}
     folder.rmdir()
     away.rename(folder)
-    assert await write(archive, [record(1)]) == "1 created"
+    assert anyio.run(write, archive, [record(1)]) == "1 created"
 
 
 @in_loop
@@ -218,12 +218,7 @@ async def test_a_files_time_is_that_of_its_journalling(folder: Path) -> None:
 
 @in_loop
 async def test_a_full_disk_passes_and_leaves_no_half_file(tmp_path: Path) -> None:
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("a small tmpfs cannot be mounted here: needs root")
-    try:
+    with tmpfs(tmp_path / "small", "256k") as place:
         archive = sink(place, key="s/{scan_id}.json")
         await archive.open()
         with pytest.raises(Transient) as caught:
@@ -232,24 +227,16 @@ async def test_a_full_disk_passes_and_leaves_no_half_file(tmp_path: Path) -> Non
         assert files(place) == {}
         await write(archive, [record(2)])
         assert files(place) == {"s/2.json": record(2).body}
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 @in_loop
 async def test_a_read_only_file_system_is_for_the_operator(tmp_path: Path) -> None:
-    place = tmp_path / "fixed"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(place)], capture_output=True).returncode:
-        pytest.skip("a tmpfs cannot be mounted here: needs root")
-    try:
+    with tmpfs(tmp_path / "fixed") as place:
         archive = sink(place, key="s/{scan_id}.json")
         await archive.open()
-        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        make_read_only(place)
         with pytest.raises(Misconfigured, match="Read-only"):
             await write(archive, [record(1)])
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 WRITER = textwrap.dedent(
@@ -295,15 +282,15 @@ def test_a_file_counts_only_once_it_and_its_folders_are_synced(folder: Path, mon
     place = Folder(folder)
     place.open()
     calls: list[str] = []
-    real = {"fsync": os.fsync, "link": os.link}
+    real_fsync, real_link = os.fsync, os.link
 
     def fsync(opened: int) -> None:
-        calls.append("sync " + os.readlink(f"/proc/self/fd/{opened}").removeprefix(str(folder)))
-        real["fsync"](opened)
+        calls.append("sync " + str(Path(f"/proc/self/fd/{opened}").readlink()).removeprefix(str(folder)))
+        real_fsync(opened)
 
     def link(*args: Any, **kwargs: Any) -> None:
         calls.append("link")
-        real["link"](*args, **kwargs)
+        real_link(*args, **kwargs)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "link", link)

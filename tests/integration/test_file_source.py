@@ -52,8 +52,11 @@ def test_a_big_file_is_taken_in_pieces_and_resumed_where_it_stopped(place: Path,
     @in_loop
     async def check() -> None:
         content = b"".join(line(n) for n in range(1, 2001))
-        stored = {"gz": gzip.compress, "zst": zstandard.compress}.get(name.rsplit(".", 1)[1], bytes)(content)
-        (place / name).write_bytes(stored)
+        if name.endswith(".gz"):
+            content = gzip.compress(content)
+        elif name.endswith(".zst"):
+            content = zstandard.compress(content)
+        (place / name).write_bytes(content)
         journal = Journalled()
         taken = source(place).deliveries(journal)
         for _ in range(2):
@@ -161,15 +164,11 @@ async def test_a_half_written_document_is_not_taken_while_it_grows(place: Path) 
 async def test_what_was_not_taken_comes_again(place: Path) -> None:
     (place / "x.jsonl").write_bytes(b"".join(line(n) for n in range(1, 1201)))
     journal = Journalled()
-    refused = 0
+    taken = source(place).deliveries(journal)
+    await journal.take(await anext(taken))
+    await (await anext(taken)).nack()
     with pytest.raises(Transient):
-        async for delivery in source(place).deliveries(journal):
-            refused += 1
-            if refused == 2:
-                await delivery.nack()
-            else:
-                await journal.take(delivery)
-    assert refused == 2
+        await anext(taken)
     await journal.take_all(source(place))
     assert journal.ids() == [str(n) for n in range(1, 1201)]
 
@@ -294,11 +293,10 @@ def test_what_the_sink_wrote_is_read_back(tmp_path: Path, key: str, compression:
     check()
 
 
-@in_loop
-async def test_names_of_any_bytes_have_a_checkpoint(place: Path) -> None:
+def test_names_of_any_bytes_have_a_checkpoint(place: Path) -> None:
     Path(os.fsdecode(os.fsencode(place) + b"/\xff\xfe.json")).write_bytes(body(1))
     journal = Journalled()
-    await journal.take_all(source(place))
+    anyio.run(journal.take_all, source(place))
     json.dumps(journal.notes).encode()
     assert journal.ids() == ["1"]
-    assert await journal.take_all(source(place)) == []
+    assert anyio.run(journal.take_all, source(place)) == []

@@ -157,8 +157,8 @@ async def test_a_missing_bucket_is_for_the_operator(ministack: Ministack) -> Non
 async def test_wrong_credentials_are_for_the_operator_and_never_shown(ministack: Ministack, bucket: str) -> None:
     wrong = {"access_key_id": "AKIAWRONGWRONGWRONG1", "secret_access_key": "CANARY-7f3a"}
     archive = sink(ministack, bucket, auth=wrong)
+    await archive.open()
     with pytest.raises(Misconfigured) as caught:
-        await archive.open()
         await write(archive, [record(1)])
     assert "CANARY" not in str(caught.value) + repr(archive.options)
     await archive.close()
@@ -239,7 +239,8 @@ async def test_a_role_is_taken_on(ministack: Ministack, bucket: str) -> None:
     archive = sink(ministack, bucket, auth={**TEST, "assume_role": {"arn": role["Arn"], "external_id": "lab"}})
     await archive.open()
     assert await write(archive, [record(1)]) == "1 created"
-    assert archive._bucket.s3._request_signer._credentials.method == "scribe-assumed-role"
+    signer: Any = archive._bucket.client.get()._request_signer
+    assert signer._credentials.method == "scribe-assumed-role"
     await archive.close()
 
 

@@ -1,5 +1,6 @@
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -67,8 +68,11 @@ async def test_late_keys_and_replaced_objects_are_found(ministack: Ministack, s3
 
 @in_loop
 async def test_more_keys_than_a_page_are_all_listed(ministack: Ministack, s3: Any, bucket: str) -> None:
-    for n in range(1, 1051):
+    def put(n: int) -> None:
         s3.put_object(Bucket=bucket, Key=f"p/{n:05}.json", Body=b'{"scan_id":%d}' % n)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(1, 1051)))
     s3.put_object(Bucket=bucket, Key="elsewhere.json", Body=b'{"scan_id":0}')
     s3.put_object(Bucket=bucket, Key="p/folder/", Body=b"")
     journal = Journalled()

@@ -9,7 +9,10 @@ from scribe_export.errors import Rejected
 from scribe_export.fields import Selection
 from scribe_export.options import FieldsOptions
 
-SCAN = b'{"scan_id":9007199254740993123, "response":{"audio_data":[1,2],"rate":44100.10}, "tags":[{"a":1,"b":2},{"b":3}], "x":null}'
+SCAN = (
+    b'{"scan_id":9007199254740993123, "response":{"audio_data":[1,2],"rate":44100.10}, '
+    b'"tags":[{"a":1,"b":2},{"b":3}], "x":null}'
+)
 
 
 def shaped(**options: object) -> object:

@@ -26,7 +26,7 @@ any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(
         "unknown",
     ]
 )
-scan_ids = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=60)
+scan_ids = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60)
 
 
 @given(any_text, any_text)

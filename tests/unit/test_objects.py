@@ -42,7 +42,7 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, objec
 async def test_a_scan_is_stored_byte_for_byte_under_its_name() -> None:
     shelf = Shelf()
     assert await write(shelf, [record(1), record(2)]) == "2 created"
-    tag, data, metadata = shelf.held["scans/1.json"]
+    _, data, metadata = shelf.held["scans/1.json"]
     assert data == record(1).body
     assert metadata["scribe-sha256"] == record(1).sha256
     assert "scribe-fields" not in metadata
@@ -233,7 +233,8 @@ async def test_a_bug_in_one_objects_way_leaves_it_unknown_and_acks_the_others() 
     shelf.before_create = failing(ZeroDivisionError(), "scans/2.json")
     with pytest.raises(PartialFailure) as caught:
         await write(shelf, [record(1), record(2)])
-    assert (caught.value.acked, caught.value.errors) == ({0}, {})
+    assert caught.value.acked == {0}
+    assert not caught.value.errors
     with pytest.raises(ZeroDivisionError):
         await write(shelf, [record(2)])
 
