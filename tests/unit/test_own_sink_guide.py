@@ -11,11 +11,11 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "own-sink.md"
 FILES = re.compile(r"`(\w+\.py)`:\n\n```python\n(.*?)```", re.DOTALL)
 
 
-def run(folder: Path, code: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, code: dict[str, str], *chosen: str) -> subprocess.CompletedProcess[str]:
     for name, text in code.items():
         (folder / name).write_text(text)
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", str(folder)]
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", *chosen, str(folder)]
     paths = os.pathsep.join(path for path in [str(folder), *sys.path] if path)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": paths, "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
@@ -35,7 +35,7 @@ def test_the_guides_test_catches_the_sink_without_its_primary_key(tmp_path: Path
     code = dict(FILES.findall(GUIDE.read_text()))
     broken = code["sqlite_sink.py"].replace("PRIMARY KEY", "").replace("OR IGNORE ", "")
     assert broken != code["sqlite_sink.py"]
-    ran = run(tmp_path, {**code, "sqlite_sink.py": broken})
+    ran = run(tmp_path, {**code, "sqlite_sink.py": broken}, "-k", "repeated")
     assert ran.returncode == 1
     assert "test_a_repeated_batch_has_the_declared_effect" in ran.stdout
 
