@@ -8,10 +8,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from scribe_connectors.aws.s3 import S3Sink, S3SinkOptions
-from scribe_connectors.aws.s3_source import S3Source, S3SourceOptions
 from support.front import Answer, Front
 
+from scribe_connectors.aws.s3 import S3Sink, S3SinkOptions
+from scribe_connectors.aws.s3_source import S3Source, S3SourceOptions
 from scribe_export.interface import Context
 from scribe_export.keys import path_safe
 from scribe_export.model import Record
