@@ -13,6 +13,7 @@ from support.s3 import aws_client
 from scribe_connectors.aws.s3 import S3Sink, S3SinkOptions
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, Transient
 from scribe_export.interface import Context
+from scribe_local.proxy import Mode, Proxy
 from scribe_local.servers import LocalServer
 
 PER_SCAN = "scans/{timestamp:%Y/%m/%d}/{scan_id}.json"
@@ -22,7 +23,7 @@ TEST = {"access_key_id": "test", "secret_access_key": "test"}
 
 def sink(server: LocalServer | str, bucket: str, **options: Any) -> S3Sink:
     url = server if isinstance(server, str) else server.url
-    given = {"bucket": bucket, "key": PER_SCAN, "endpoint_url": url, "region": "eu-west-1", "auth": TEST, **options}
+    given = {"bucket": bucket, "key": PER_SCAN, "endpoint_url": url, "region": "us-east-1", "auth": TEST, **options}
     return S3Sink(S3SinkOptions.model_validate(given), Context("archive"))
 
 

@@ -18,7 +18,7 @@ TEST = {"access_key_id": "test", "secret_access_key": "test"}
 
 
 def source(server: LocalServer, bucket: str, *, once: bool = True, **options: Any) -> S3Source:
-    given = {"bucket": bucket, "endpoint_url": server.url, "region": "eu-west-1", "auth": TEST, **options}
+    given = {"bucket": bucket, "endpoint_url": server.url, "region": "us-east-1", "auth": TEST, **options}
     return S3Source(S3SourceOptions.model_validate(given), Context("old", once=once))
 
 
