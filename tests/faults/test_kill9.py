@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +20,14 @@ if TYPE_CHECKING:
 
 READY = 3.0
 """Seconds from a start after a kill to the line ``ready``, on a machine that does nothing else."""
-NOISY = 4
-"""How many times longer one of many starts may take where other work shares the machine's processors."""
 
 
 @pytest.mark.parametrize("bucket", ["versioned"], indirect=True)
 @pytest.mark.parametrize(
     ("kills", "rate"),
     [
-        pytest.param(20, 60, id="20 kills", marks=pytest.mark.timeout(240)),
-        pytest.param(200, 40, id="200 kills", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+        pytest.param(20, 30, id="20 kills", marks=pytest.mark.timeout(240)),
+        pytest.param(200, 25, id="200 kills", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )
 def test_no_scan_is_lost_or_doubled_by_kills_at_any_moment(
@@ -55,24 +52,25 @@ def test_no_scan_is_lost_or_doubled_by_kills_at_any_moment(
             "breaker": {"timeout": "1s"},
         }
         destinations: dict[str, dict[str, Any]] = {
-            "each": {**store, "key": "each/{scan_id}.json", "batch": {"max_records": 50}},
+            "each": {**store, "key": "each/{scan_id}.json", "batch": {"max_records": 20}},
             "lake": {
                 **store,
                 "key": "lake/{batch_id}.{ext}",
                 "compression": "zstd",
-                "batch": {"max_records": 40, "max_age": "100ms"},
+                "batch": {"max_records": 20, "max_age": "100ms"},
             },
             "local": {
                 "type": "file",
                 "directory": "archive",
                 "key": "local/{batch_id}.{ext}",
-                "batch": {"max_records": 40, "max_age": "100ms"},
+                "batch": {"max_records": 20, "max_age": "100ms"},
             },
         }
         sources = {"spool": {"type": "file", "path": "spool/*.jsonl", "poll_interval": "50ms"}}
         with Pipeline(tmp_path / "it", destinations, sources=sources) as pipeline:
             with GrowingFiles(tmp_path / "it" / "spool", oracle, rate=rate, seed=7):
-                seen = crash(pipeline, kills=kills, seed=7)
+                seen = crash(pipeline, kills=kills, seed=7, destinations=list(destinations))
+            delivered_meanwhile = {name: row.delivered for name, row in pipeline.status().items()}
             proxy.set(Mode.PASS)
             finished = pipeline.until_idle(within=240)
             status = pipeline.status()
@@ -80,13 +78,18 @@ def test_no_scan_is_lost_or_doubled_by_kills_at_any_moment(
     with capsys.disabled():
         print(f"\n{len(oracle.given)} scans, {seen}")
     assert finished.returncode == 0, finished.stdout + finished.stderr[-3000:]
-    assert {name: str(oracle.compare(held)) for name, held in _held(tmp_path / "it", s3, bucket).items()} == dict.fromkeys(
-        destinations, "no difference"
-    )
-    twice = {key: count for prefix in ("each/", "lake/") for key, count in versions(s3, bucket, prefix).items() if count > 1}
+    assert {
+        name: str(oracle.compare(held)) for name, held in _held(tmp_path / "it", s3, bucket).items()
+    } == dict.fromkeys(destinations, "no difference")
+    twice = {
+        key: count for prefix in ("each/", "lake/") for key, count in versions(s3, bucket, prefix).items() if count > 1
+    }
     assert not twice
     assert {name: (row.delivered, row.dead) for name, row in status.items()} == dict.fromkeys(
         destinations, (len(oracle.given), 0)
+    )
+    assert all(delivered_meanwhile.values()), (
+        f"{delivered_meanwhile}: some destination never got to work between the kills"
     )
     _counts(seen)
 
@@ -101,5 +104,9 @@ def _held(folder: Path, s3: S3Client, bucket: str) -> dict[str, list[bytes]]:
 
 def _counts(seen: Crashes) -> None:
     assert seen.share >= 0.3, f"{seen}: too few kills met a batch in flight for this run to count"
-    assert statistics.median(seen.ready) < READY, str(seen)
-    assert max(seen.ready) < READY * NOISY, str(seen)
+    assert max(seen.ready) < READY * _crowding(), str(seen)
+
+
+def _crowding() -> float:
+    """How many processes share each processor now, at least one: where others work too, a start takes longer."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -27,11 +27,11 @@ def _crashed(folder: Path, mutant: str) -> Difference:
         "type": "file",
         "directory": "archive",
         "key": "local/{batch_id}.{ext}",
-        "batch": {"max_records": 10, "max_age": "20ms"},
+        "batch": {"max_records": 50, "max_age": "20ms"},
     }
     rng = random.Random(3)
     with Pipeline(folder, {"local": archive}, sources=sources, main=main) as pipeline:
-        with GrowingFiles(folder / "grown", oracle, rate=1500, seed=3, size=200), _spooling(folder / "spool", spooled):
+        with GrowingFiles(folder / "grown", oracle, rate=400, seed=3, size=200), _spooling(folder / "spool", spooled):
             for _ in range(KILLS):
                 run = pipeline.start()
                 run.ready()

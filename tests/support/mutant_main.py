@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from support import spool
+
 from scribe_export import feed, intake
 from scribe_export.cli import main
 from scribe_export.interface import Sink
@@ -15,7 +17,6 @@ from scribe_export.journal import database, ingest
 from scribe_export.journal.batches import SealedBatch
 from scribe_export.lane import lane, sending
 from scribe_export.model import Delivery, Encoded
-from support import spool
 
 
 def ack_before_commit() -> None:
