@@ -7,8 +7,8 @@ from scribe_local.demo.stage import Rows, Stage, delivered, pending
 from scribe_local.demo.world import Cloud
 from scribe_local.proxy import Mode
 
-_FLOWED = 20
-_ANSWER_DELAY = 6.0
+_FLOWED = 40
+_ANSWER_DELAY = 2.0
 
 
 def goes_down(stage: Stage, cloud: Cloud) -> None:
@@ -70,11 +70,14 @@ def drains(stage: Stage) -> None:
     stage.screen.act("4. The archive drains.")
     waited = pending(stage.watch.rows(), "archive")
     began = time.monotonic()
-    few = 5  # new scans keep coming, so there may always be some on their way
-    stage.wait(
-        "the archive gets what waited",
-        lambda rows: rows["archive"].status.breaker == "closed" and pending(rows, "archive") <= few,
-    )
+
+    def drained(rows: Rows) -> bool:
+        # New scans keep coming, so some may always be on their way.
+        status = rows["archive"].status
+        only_new = status.oldest_pending_seconds < time.monotonic() - began
+        return status.breaker == "closed" and (not status.pending or only_new)
+
+    stage.wait("the archive gets what waited", drained)
     stage.screen.say(
         f"The breaker closed, and all {waited} scans that waited are delivered, {time.monotonic() - began:.1f} s later."
     )

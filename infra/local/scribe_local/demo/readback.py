@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,14 @@ def newest_in_archive(cloud: Cloud) -> str:
 
 
 def _versions(s3: "S3Client", prefix: str) -> Iterator[bytes]:
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix=prefix):
-        for version in page.get("Versions", []):
-            yield s3.get_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])["Body"].read()
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix=prefix)
+    listed = [(version["Key"], version["VersionId"]) for page in pages for version in page.get("Versions", [])]
+
+    def read(version: tuple[str, str]) -> bytes:
+        return s3.get_object(Bucket=BUCKET, Key=version[0], VersionId=version[1])["Body"].read()
+
+    with ThreadPoolExecutor(4) as readers:
+        yield from readers.map(read, listed)
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -16,14 +16,15 @@ from scribe_local.demo.stage import Stage, delivered
 from scribe_local.demo.watch import Watch
 from scribe_local.demo.world import SEED, world
 
-SCANS_A_SECOND = 10.0
-_WARM = 20
+SCANS_A_SECOND = 12.0
+_WARM = 30
 
 
 def tell(folder: Path, screen: Screen) -> Result:
     """Run the demo in an empty folder; all that it starts ends with it. Raises `DemoFailed` or `ServerFailed`."""
     started = time.monotonic()
     screen.act("A simulated scanner and a simulated S3 start on this machine; nothing leaves it.")
+    screen.say("Every scan is to arrive at every destination, once, whatever dies on the way.")
     with ExitStack() as stack:
         around = stack.enter_context(world())
         config = folder / "export.yaml"

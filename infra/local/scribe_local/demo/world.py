@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BUCKET = "scribe-scans"
 SEED = 1
-FIRST_SCANS = 30
+FIRST_SCANS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ def world() -> Iterator[World]:
         except ServerMissing as error:
             yield World(scanner, None, str(error))
             return
-        s3 = _versioned_bucket(server.url)
+        s3 = versioned_bucket(server.url)
         stack.callback(s3.close)
         yield World(scanner, Cloud(server, stack.enter_context(Proxy(server.port)), s3), "")
 
 
-def _versioned_bucket(url: str) -> "S3Client":
+def versioned_bucket(url: str) -> "S3Client":
     """A genuine client of S3, which has the bucket; a second write under a key is then seen as a second version."""
     import boto3
     from botocore.config import Config
