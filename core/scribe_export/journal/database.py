@@ -18,6 +18,8 @@ from scribe_export.errors import JournalError, JournalFull, JournalTooNew, Journ
 from scribe_export.journal.blobs import Blobs
 from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION
 
+LARGE_HOLE = 256 * 2**20
+"""Free pages that are worth giving back at a start; smaller holes are filled by the scans to come."""
 PAGE_SIZE = 16384  # three scans of 5 KB share a page; at 4096 each would spill into an overflow page of its own
 CHECKPOINT_PAGES = 1000
 SYNCHRONOUS = "FULL"
@@ -38,6 +40,8 @@ class Database:
         self.clock = clock or SystemClock()
         self.blobs = Blobs(folder)
         self.after_commit: list[Callable[[], None]] = []
+        self.released: list[int] = []
+        """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
         self.connection = _connect(self.path)
         try:
             self._prepare()
@@ -57,6 +61,7 @@ class Database:
         run(f"PRAGMA synchronous={SYNCHRONOUS}")
         run("PRAGMA fullfsync=ON")
         run("PRAGMA trusted_schema=OFF")
+        run("PRAGMA secure_delete=OFF")
         run("PRAGMA cell_size_check=ON")
         run(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         run(f"PRAGMA journal_size_limit={CHECKPOINT_PAGES * PAGE_SIZE}")
@@ -170,7 +175,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise JournalError(f"{path}: cannot open the journal: {error}") from error
     if new:
         connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     return connection
 
 

@@ -91,7 +91,8 @@ def simulator(
 ) -> Simulator:
     """The SCRIBE simulator, to be entered or started.
 
-    The options and their defaults are those of ``python -m scribe_local.simulator``; `scans` are performed before it answers.
+    The options and their defaults are those of ``python -m scribe_local.simulator``; it answers once `scans` are
+    performed.
     """
     place, port = Folder(folder), port or free_port()
     database = place.path / "scribe_learning.db"
