@@ -30,6 +30,7 @@ from scribe_export.lane.lane import Lane
 from scribe_export.model import Incoming
 from scribe_export.patterns import CircuitBreaker, RetryPolicy
 from scribe_export.router import Router
+from scribe_export.tasks import plain_errors
 
 log = structlog.get_logger()
 POLL = 0.05
@@ -97,13 +98,16 @@ class Exporter:
         try:
             if error is not None or self.failure:
                 self._tasks.cancel_scope.cancel()
-            # The block's own error goes on as it is, and not as one of a group.
-            await self._tasks.__aexit__(None, None, None)
+            with plain_errors():
+                # The block's own error goes on as it is, and not as one of a group.
+                await self._tasks.__aexit__(None, None, None)
+        except JournalUnusable as unusable:
+            self.failure = self.failure or unusable
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._close_journal)
-            if self.failure and error is None:
-                raise self.failure
+        if self.failure:
+            raise self.failure from None
 
     def stop(self) -> None:
         """Read and start nothing more; leaving the block waits for what is in flight."""

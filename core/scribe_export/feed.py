@@ -16,6 +16,7 @@ from scribe_export.journal.ingest import Ingested, NewScan
 from scribe_export.journal.store import Store
 from scribe_export.model import Delivery
 from scribe_export.patterns import RetryPolicy
+from scribe_export.tasks import plain_errors
 
 log = structlog.get_logger()
 LOOKUP = 500
@@ -69,6 +70,10 @@ class Feed:
         """The next delivery is read while the last one is being synced, and committed after it."""
         checkpoint = StoredCheckpoint(self._store, self.name)
         deliveries = cast("Any", self.source.deliveries(checkpoint))
+        with plain_errors():
+            await self._take(deliveries)
+
+    async def _take(self, deliveries: Any) -> None:
         async with aclosing(deliveries), anyio.create_task_group() as tasks:
             turn = anyio.Semaphore(1)
             async for delivery in deliveries:

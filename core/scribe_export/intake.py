@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
+import anyio
 import anyio.to_thread
 import structlog
 
@@ -83,7 +84,8 @@ class Intake:
         waited = False
         while True:
             try:
-                results = await self._store.do(command)
+                with anyio.CancelScope(shield=True):
+                    results = await self._store.do(command)
                 break
             except JournalFull as error:
                 if not wait_for_room:
@@ -153,9 +155,9 @@ class Intake:
             total = totals.setdefault(result.mask, [0, 0])
             total[0] += 1
             total[1] += record.size
-        newest = max((result.seq for result in results), default=0)
-        if newest > self._head.newest_seq:
-            self._head.append(records, masks, newest)
+        numbers = [result.seq for result in results if result.outcome != "duplicate"]
+        if numbers:
+            self._head.append(records, masks, numbers[0], numbers[-1])
         waiting: dict[int, list[int]] = {}
         for mask, (count, size) in totals.items():
             for bit in bits(mask):

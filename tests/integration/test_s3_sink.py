@@ -125,6 +125,18 @@ def test_other_content_is_treated_as_the_destination_says(
     check()
 
 
+def test_an_overwrite_replaces_only_what_was_looked_at(ministack: Ministack, s3: Any, bucket: str) -> None:
+    archive = sink(ministack, bucket, key="s/{scan_id}.json")
+    [item] = archive.encode(sealed(archive, [record(1)])).payload
+    s3.put_object(Bucket=bucket, Key="s/1.json", Body=b"{}")
+    found = archive.stat("s/1.json")
+    assert found is not None
+    s3.put_object(Bucket=bucket, Key="s/1.json", Body=b'{"written":"meanwhile"}')
+    assert archive.replace(item, found) is None
+    assert content(s3, bucket, "s/1.json") == b'{"written":"meanwhile"}'
+    anyio.run(archive.close)
+
+
 @in_loop
 async def test_a_lost_answer_is_unknown_and_the_repeat_finds_its_own(
     ministack: Ministack, s3: Any, versioned: str

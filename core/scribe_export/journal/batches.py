@@ -180,6 +180,8 @@ def members_of(db: Database, batch: SealedBatch) -> list[Member]:
 
 def remove_batch(db: Database, batch: SealedBatch) -> None:
     """Forget a batch whose members are settled or sealed anew."""
+    if batch.explicit or batch.state == "dead":
+        db.released.extend(member.seq for member in members_of(db, batch))
     db.connection.execute("DELETE FROM batch WHERE id=?", (batch.id,))
     if batch.explicit:
         db.connection.execute("DELETE FROM member WHERE batch=?", (batch.id,))

@@ -6,7 +6,7 @@ not routed to any lane still before them.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scribe_export.journal.database import Database
@@ -31,14 +31,18 @@ class Collector:
     def collect(self, db: Database) -> bool:
         """Sweep one slice inside a transaction; True if there is more to sweep."""
         lanes = sorted(lanes_of(db), key=lambda lane: lane.done_seq)
-        newest = int(db.connection.execute("SELECT coalesce(max(seq), 0) FROM body").fetchone()[0])
-        bounds = [0, *(min(lane.done_seq, newest) for lane in lanes), newest]
+        if db.released:
+            released, db.released = db.released[:SLICE], db.released[SLICE:]
+            for seq in released:
+                remove_bodies(db, seq - 1, seq, _mask(lane for lane in lanes if lane.done_seq < seq))
+            return True
+        oldest, newest = db.connection.execute(
+            "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM body"
+        ).fetchone()
+        bounds = [oldest - 1, *(min(max(lane.done_seq, oldest - 1), newest) for lane in lanes), newest]
         for behind in range(len(lanes) + 1):
-            start, end = bounds[behind], bounds[behind + 1]
-            held = 0
-            for lane in lanes[:behind]:
-                held |= 1 << lane.bit
-            start = max(start, self._swept.get(held, 0))
+            held = _mask(lanes[:behind])
+            start, end = max(bounds[behind], self._swept.get(held, 0)), bounds[behind + 1]
             if start < end:
                 stop = min(end, start + SLICE)
                 remove_bodies(db, start, stop, held)
@@ -46,9 +50,9 @@ class Collector:
                 return True
         return False
 
-    def look_again(self) -> None:
-        """Exceptions or batches that held scans are gone: sweep from the beginning once."""
-        self._swept.clear()
+
+def _mask(lanes: Iterable[Lane]) -> int:
+    return sum(1 << lane.bit for lane in lanes)
 
 
 def lanes_of(db: Database) -> list[Lane]:

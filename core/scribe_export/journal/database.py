@@ -40,6 +40,8 @@ class Database:
         self.clock = clock or SystemClock()
         self.blobs = Blobs(folder)
         self.after_commit: list[Callable[[], None]] = []
+        self.released: list[int] = []
+        """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
         self.connection = _connect(self.path)
         try:
             self._prepare()

@@ -28,6 +28,7 @@ from scribe_export.lane.settling import Settlement, settlement
 from scribe_export.lane.waiting import Bell
 from scribe_export.model import Record
 from scribe_export.patterns import BreakerSnapshot, CircuitBreaker, CircuitState, RetryPolicy
+from scribe_export.tasks import plain_errors
 
 log = structlog.get_logger()
 FULL_PAUSE = 1.0
@@ -115,13 +116,17 @@ class Lane:
             return
         try:
             await self._load()
-            async with anyio.create_task_group() as tasks:
-                while not self._stopping:
-                    if not await self._launch(tasks):
-                        await self._bell.wait(self._clock, self._next_moment())
+            with plain_errors():
+                await self._deliver()
         finally:
             with anyio.CancelScope(shield=True):
                 await self.sink.close()
+
+    async def _deliver(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            while not self._stopping:
+                if not await self._launch(tasks):
+                    await self._bell.wait(self._clock, self._next_moment())
 
     async def _open_sink(self) -> bool:
         while not self._stopping:
