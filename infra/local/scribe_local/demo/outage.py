@@ -7,7 +7,7 @@ from scribe_local.demo.stage import Rows, Stage, delivered, pending
 from scribe_local.demo.world import Cloud
 from scribe_local.proxy import Mode
 
-_FLOWED = 40
+_FLOWED = 30
 _ANSWER_DELAY = 2.0
 
 

@@ -16,7 +16,7 @@ from scribe_local.demo.stage import Stage, delivered
 from scribe_local.demo.watch import Watch
 from scribe_local.demo.world import SEED, world
 
-SCANS_A_SECOND = 12.0
+SCANS_A_SECOND = 10.0
 _WARM = 30
 
 
