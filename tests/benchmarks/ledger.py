@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.scans import incoming, numbered
 
+from scribe_export.journal.batches import SealedBatch
 from scribe_export.journal.collect import Collector
 from scribe_export.journal.destinations import register
 from scribe_export.journal.ingest import ConflictMasks, ingest
@@ -33,7 +34,7 @@ def main(group: int) -> dict[str, float]:
         conflicts = ConflictMasks()
         shape = {"key": "scans/{batch_id}.jsonl", "format": "jsonl"}
         started, commits = time.process_time(), []
-        sealed = []
+        sealed: list[SealedBatch] = []
         for start in range(0, SCANS, group):
             group_started = time.perf_counter()
             batch = scans[start : start + group]
