@@ -27,6 +27,7 @@ from scribe_export.reading import CHUNK_BYTES, CHUNK_RECORDS, Handover, LineRead
 PAGE = 500
 """Archives looked up in the checkpoint at once."""
 
+_CHECKED = 2**20
 _T = TypeVar("_T")
 _log = structlog.get_logger("scribe_export.archive")
 _position = msgspec.json.Decoder(Position)
@@ -305,9 +306,29 @@ class _Reader:
         if self._compression == "none":
             tail = self._source.tail(archive, start.offset) if start.offset else b""
             return LineReader(self._open(start.offset), archive.name, start, most, tail)
-        reader = LineReader(self._open(0), archive.name, start, most)
+        raw = self._source.open_archive(archive, 0)
+        self._streams.append(raw)
+        if raw.seekable():
+            self._check(raw)
+        stream = decompressed(raw, self._compression)
+        self._streams.append(stream)
+        reader = LineReader(stream, archive.name, start, most)
         try:
             reader.skip(start.offset)
         except DAMAGED as error:
             raise Unreadable(f"{type(error).__name__}: {error}") from None
         return reader
+
+    def _check(self, raw: io.BufferedIOBase) -> None:
+        """Read it all once, for the checksum at its end: before that, wrong bytes look like right ones."""
+        try:
+            with decompressed(raw, self._compression) as stream:
+                while stream.read(_CHECKED):
+                    pass
+        except EOFError:
+            pass  # cut off, but right as far as it goes
+        except DAMAGED as error:
+            if self._source.still_written(self._archive):
+                raise Gone from None
+            raise Unreadable(f"{type(error).__name__}: {error}") from None
+        raw.seek(0)

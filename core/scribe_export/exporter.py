@@ -22,7 +22,7 @@ from scribe_export.housekeeping import Housekeeper
 from scribe_export.intake import Intake, Origin
 from scribe_export.interface import Sink, Source
 from scribe_export.journal.destinations import DestinationRow, register
-from scribe_export.journal.ingest import ConflictMasks, Ingested, bits, last_seq
+from scribe_export.journal.ingest import ConflictMasks, Ingested, last_seq
 from scribe_export.journal.opening import OpenJournal, mark_damaged, open_journal
 from scribe_export.journal.store import Store
 from scribe_export.lane.head import Head
@@ -30,6 +30,7 @@ from scribe_export.lane.lane import Lane
 from scribe_export.model import Incoming
 from scribe_export.patterns import CircuitBreaker, RetryPolicy
 from scribe_export.router import Router
+from scribe_export.tasks import plain_errors
 
 log = structlog.get_logger()
 POLL = 0.05
@@ -97,13 +98,16 @@ class Exporter:
         try:
             if error is not None or self.failure:
                 self._tasks.cancel_scope.cancel()
-            # The block's own error goes on as it is, and not as one of a group.
-            await self._tasks.__aexit__(None, None, None)
+            with plain_errors():
+                # The block's own error goes on as it is, and not as one of a group.
+                await self._tasks.__aexit__(None, None, None)
+        except JournalUnusable as unusable:
+            self.failure = self.failure or unusable
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._close_journal)
-            if self.failure and error is None:
-                raise self.failure
+        if self.failure:
+            raise self.failure from None
 
     def stop(self) -> None:
         """Read and start nothing more; leaving the block waits for what is in flight."""
@@ -247,13 +251,16 @@ class Exporter:
 
     def accepted(self, scan_id: str, result: Ingested) -> Accepted:
         """The answer for one body that the intake has journalled."""
-        names = {row.id: name for name, row in self.rows.items()}
         return Accepted(
             scan_id=scan_id,
             seq=result.seq,
             outcome=result.outcome,
-            destinations=tuple(names[bit] for bit in bits(result.mask) if bit in names),
+            destinations=self._names_of(result.mask),
         )
+
+    @functools.cache  # noqa: B019 - as many as there are distinct routes, for as long as the exporter lives
+    def _names_of(self, mask: int) -> tuple[str, ...]:
+        return tuple(name for name, row in self.rows.items() if mask >> row.id & 1)
 
     def _close_journal(self) -> None:
         self.store.stop()

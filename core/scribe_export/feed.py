@@ -16,6 +16,7 @@ from scribe_export.journal.ingest import Ingested, NewScan
 from scribe_export.journal.store import Store
 from scribe_export.model import Delivery
 from scribe_export.patterns import RetryPolicy
+from scribe_export.tasks import plain_errors
 
 log = structlog.get_logger()
 LOOKUP = 500
@@ -69,25 +70,37 @@ class Feed:
         """The next delivery is read while the last one is being synced, and committed after it."""
         checkpoint = StoredCheckpoint(self._store, self.name)
         deliveries = cast("Any", self.source.deliveries(checkpoint))
+        with plain_errors():
+            await self._take(deliveries)
+
+    async def _take(self, deliveries: Any) -> None:
         async with aclosing(deliveries), anyio.create_task_group() as tasks:
             turn = anyio.Semaphore(1)
             async for delivery in deliveries:
-                scans = await self._intake.prepare(delivery.incoming, self._origin)
-                await turn.acquire()
+                try:
+                    scans = await self._intake.prepare(delivery.incoming, self._origin)
+                    await turn.acquire()
+                except BaseException:
+                    await _nack(delivery)
+                    raise
                 tasks.start_soon(self._commit, delivery, scans, turn)
 
     async def _commit(self, delivery: Delivery, scans: Sequence[NewScan], turn: anyio.Semaphore) -> list[Ingested]:
         try:
             results = await self._intake.commit(scans, self._origin, delivery.checkpoint)
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await delivery.nack()
+            await _nack(delivery)
             raise
         finally:
             turn.release()
         self._failures = 0
         await delivery.ack()
         return results
+
+
+async def _nack(delivery: Delivery) -> None:
+    with anyio.CancelScope(shield=True):
+        await delivery.nack()
 
 
 class StoredCheckpoint:

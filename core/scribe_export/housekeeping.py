@@ -1,17 +1,15 @@
-"""What the journal does for itself, off the delivery path: collecting bodies, forgetting history, giving space back."""
+"""What the journal does for itself, off the delivery path: collecting bodies, forgetting history."""
 
 import structlog
 
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalFull
 from scribe_export.journal.collect import Collector, prune
-from scribe_export.journal.database import Database
 from scribe_export.journal.store import Store
 
 log = structlog.get_logger()
 INTERVAL = 1.0
 PRUNE_EVERY = 60
-VACUUM_PAGES = 256
 
 
 class Housekeeper:
@@ -37,15 +35,5 @@ class Housekeeper:
 
     async def collect(self) -> None:
         """Remove every body that nobody needs any more."""
-        swept = False
         while await self._store.do(self.collector.collect):
-            swept = True
-        if swept:
-            await self._store.do(_vacuum)
-
-
-def _vacuum(db: Database) -> None:
-    """Give free pages back once they are many: scans to come will want most of them again."""
-    free = db.connection.execute("PRAGMA freelist_count").fetchone()[0]
-    if free > 16 * VACUUM_PAGES:
-        db.connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+            pass

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
+import anyio
 import anyio.to_thread
 import structlog
 
@@ -83,7 +84,8 @@ class Intake:
         waited = False
         while True:
             try:
-                results = await self._store.do(command)
+                with anyio.CancelScope(shield=True):
+                    results = await self._store.do(command)
                 break
             except JournalFull as error:
                 if not wait_for_room:
@@ -120,7 +122,7 @@ class Intake:
         )
         routing = self._router.route(record)
         failed = {self._bits[name]: why for name, why in routing.failed.items()} if routing.failed else {}
-        return NewScan(scan_id, sha256, body, origin.source, routing.mask, failed, fields=fields)
+        return NewScan(scan_id, sha256, body, origin.source, routing.mask, failed, record=record)
 
     def _invalid(self, item: Incoming, origin: Origin, sha256: str, kind: str, why: str) -> NewScan:
         log.error("not a scan", source=origin.source, origin=item.origin, kind=kind, error=why, sha256=sha256)
@@ -144,28 +146,18 @@ class Intake:
         masks: list[int] = []
         totals: dict[int, list[int]] = {}
         for scan, result in zip(scans, results, strict=True):
-            if not result.mask:
+            record = scan.record
+            if not result.mask or record is None:
                 continue
-            records.append(
-                Record(
-                    seq=result.seq,
-                    scan_id=scan.scan_id,
-                    sha256=scan.sha256,
-                    body=scan.body,
-                    source=scan.source,
-                    version=result.version,
-                    received_at=now,
-                    fields=scan.fields,
-                    assume=self._assume,
-                )
-            )
+            record.seq, record.version, record.received_at = result.seq, result.version, now
+            records.append(record)
             masks.append(result.mask)
             total = totals.setdefault(result.mask, [0, 0])
             total[0] += 1
-            total[1] += len(scan.body)
-        newest = max((result.seq for result in results), default=0)
-        if newest > self._head.newest_seq:
-            self._head.append(records, masks, newest)
+            total[1] += record.size
+        numbers = [result.seq for result in results if result.outcome != "duplicate"]
+        if numbers:
+            self._head.append(records, masks, numbers[0], numbers[-1])
         waiting: dict[int, list[int]] = {}
         for mask, (count, size) in totals.items():
             for bit in bits(mask):

@@ -43,7 +43,8 @@ class Record:
     """A journalled scan on its way to one or more destinations; lanes share it and do not change it.
 
     `body` are the raw bytes as the source gave them, `sha256` their digest in hex. `version` is 1, or higher where the
-    same id came again with other content. `received_at` is the time of journalling, seconds since the epoch.
+    same id came again with other content. `received_at` is the time of journalling, seconds since the epoch. `ident` is
+    what digests of batches are made of.
     """
 
     __slots__ = (
@@ -51,10 +52,12 @@ class Record:
         "_fields",
         "assume",
         "body",
+        "ident",
         "received_at",
         "scan_id",
         "seq",
         "sha256",
+        "size",
         "source",
         "version",
     )
@@ -76,6 +79,8 @@ class Record:
         self.scan_id = scan_id
         self.sha256 = sha256
         self.body = body
+        self.size = len(body)
+        self.ident = f"{scan_id}\0{sha256}\n"
         self.source = source
         self.version = version
         self.received_at = received_at

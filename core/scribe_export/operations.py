@@ -49,7 +49,6 @@ async def replay(exporter: Exporter, selection: Selection, *, reroute: bool = Fa
             kept += [f"scan {letter.scan_id}: {name} is not in the config" for letter in mine]
         else:
             sealed += await _replay_there(exporter, name, mine, kept, reroute=reroute)
-    exporter.housekeeper.collector.look_again()
     return Replayed(sealed, tuple(kept))
 
 
@@ -59,9 +58,7 @@ async def give_up(exporter: Exporter, selection: Selection) -> int:
     def command(db: Database) -> int:
         return discard(db, list(dead_letters(db, selection)))
 
-    count = await exporter.store.do(command)
-    exporter.housekeeper.collector.look_again()
-    return count
+    return await exporter.store.do(command)
 
 
 async def _replay_there(

@@ -114,7 +114,7 @@ def _identity(value: int | str) -> str:
         raise InvalidScan("scan_id is empty")
     if len(text) > MAX_ID_LENGTH:
         raise InvalidScan(f"scan_id has {len(text)} characters, more than {MAX_ID_LENGTH}")
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+    if "\0" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)):
         raise InvalidScan("scan_id holds a NUL or a lone surrogate")
     return text
 

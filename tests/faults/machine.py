@@ -82,7 +82,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def settle(self, pick: int, evidence: Evidence, torn: bool) -> None:
         self.pipeline.settle(choose(list(self.pipeline.in_flight.values()), pick), evidence, torn=torn)
 
-    @rule(name=NAMES, limit=st.integers(1, 3), fates=st.lists(st.sampled_from(FATES), min_size=1, max_size=5), seed=SEEDS)
+    @rule(
+        name=NAMES, limit=st.integers(1, 3), fates=st.lists(st.sampled_from(FATES), min_size=1, max_size=5), seed=SEEDS
+    )
     def deliver(self, name: str, limit: int, fates: list[Fate], seed: int) -> None:
         """The oldest batch, sealed if there is none, meets one fate after another, and others get through."""
         pipeline = self.pipeline

@@ -216,7 +216,9 @@ class Pipeline:
         sha256 = hashlib.sha256(body).hexdigest()
         blob = self.db.blobs.write(body, sha256) if item.large else None
         if not item.valid:
-            return ingesting.NewScan(f"sha256:{sha256}", sha256, body, "model", invalid=("invalid", "no JSON"), blob=blob)
+            return ingesting.NewScan(
+                f"sha256:{sha256}", sha256, body, "model", invalid=("invalid", "no JSON"), blob=blob
+            )
         mask = sum(1 << self.rows[name].id for name in item.to if name in self.rows)
         failed = {self.rows[name].id: "raised" for name in item.failing if name in self.rows and name not in item.to}
         return ingesting.NewScan(str(item.scan_id), sha256, body, "model", mask, failed, blob=blob)

@@ -6,7 +6,7 @@ is judged by; a repeated write has the effect that the service it stands for wou
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar, Literal
 

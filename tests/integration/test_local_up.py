@@ -6,6 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +27,19 @@ up(folder=pathlib.Path(sys.argv[1]), **json.loads(sys.argv[2]))
 """
 
 
-def _up(folder: Path, environment: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def _up(folder: Path, environment: dict[str, str] | None = None, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
         [sys.executable, "-c", _CODE, str(folder), json.dumps(options)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **(environment or {})},
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _stop(process: subprocess.Popen[str], which: signal.Signals) -> tuple[str, str]:
@@ -41,34 +49,44 @@ def _stop(process: subprocess.Popen[str], which: signal.Signals) -> tuple[str, s
     return rest
 
 
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, "it ended"
+    return line
+
+
+def _newest(scribe_url: str) -> int:
+    return int(httpx.get(f"{scribe_url}/scans?limit=1").json()["scans"][0]["scan_id"])
+
+
 def test_its_endpoints_answer_scans_keep_coming_and_sigterm_ends_it(
     tmp_path: Path, ministack: servers.LocalServer
 ) -> None:
-    process = _up(tmp_path, json_output=True, scans=3, rate=20)
-    assert process.stdout is not None
-    endpoints = json.loads(process.stdout.readline())
-    newest = f"{endpoints['scribe']['url']}/scans?limit=1"
-    first = httpx.get(newest).json()["scans"][0]["scan_id"]
-    assert first >= 3
-    while httpx.get(newest).json()["scans"][0]["scan_id"] < first + 3:
-        assert process.poll() is None
-    client = s3_client(endpoints["aws"]["url"])
-    client.put_object(Bucket=endpoints["aws"]["bucket"], Key="kept", Body=b"x")
-    out, err = _stop(process, signal.SIGTERM)
-    assert out == ""
-    assert "stopped" in err
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(newest)
+    with _up(tmp_path, json_output=True, scans=3, rate=20) as process:
+        endpoints = json.loads(_line(process))
+        scribe = endpoints["scribe"]["url"]
+        first = _newest(scribe)
+        assert first >= 3
+        until = time.monotonic() + 20
+        while _newest(scribe) < first + 3:
+            assert time.monotonic() < until
+        client = s3_client(endpoints["aws"]["url"])
+        client.put_object(Bucket=endpoints["aws"]["bucket"], Key="kept", Body=b"x")
+        client.close()
+        out, err = _stop(process, signal.SIGTERM)
+        assert out == ""
+        assert "stopped" in err
+        with pytest.raises(httpx.ConnectError):
+            _newest(scribe)
 
-    again = _up(tmp_path, json_output=True, scans=3, rate=0)
-    assert again.stdout is not None
-    endpoints = json.loads(again.stdout.readline())
-    assert httpx.get(f"{endpoints['scribe']['url']}/scans?limit=1").json()["scans"][0]["scan_id"] >= first + 3
-    kept = s3_client(endpoints["aws"]["url"])
-    assert kept.get_object(Bucket=BUCKET, Key="kept")["Body"].read() == b"x"
-    _stop(again, signal.SIGINT)
-    client.close()
-    kept.close()
+    with _up(tmp_path, json_output=True, scans=3, rate=0) as process:
+        endpoints = json.loads(_line(process))
+        assert _newest(endpoints["scribe"]["url"]) >= first + 3
+        client = s3_client(endpoints["aws"]["url"])
+        assert client.get_object(Bucket=BUCKET, Key="kept")["Body"].read() == b"x"
+        client.close()
+        _stop(process, signal.SIGINT)
 
 
 def test_without_ministack_the_config_goes_on_with_files_and_says_what_is_left_out(tmp_path: Path) -> None:
@@ -80,13 +98,12 @@ def test_without_ministack_the_config_goes_on_with_files_and_says_what_is_left_o
         "PYTHONPATH": os.pathsep.join((str(away), os.environ.get("PYTHONPATH", ""))),
         servers.CLOUD_ENVIRONMENT: str(tmp_path),
     }
-    process = _up(tmp_path / "state", environment, scans=1, rate=0)
-    assert process.stdout is not None
-    lines: list[str] = []
-    while not lines or "scribe-export status" not in lines[-1]:
-        lines.append(process.stdout.readline())
+    with _up(tmp_path / "state", environment, scans=1, rate=0) as process:
+        lines = [_line(process)]
+        while "scribe-export status" not in lines[-1]:
+            lines.append(_line(process))
+        _stop(process, signal.SIGINT)
     config = yaml.safe_load("".join(lines))
     assert list(config["destinations"]) == ["files"]
     assert config["connections"]["scribe"]["url"].startswith("http://127.0.0.1:")
     assert "S3               left out: ministack, which stands in for AWS" in "".join(lines)
-    _stop(process, signal.SIGINT)

@@ -81,6 +81,26 @@ def test_a_paused_server_does_not_answer_until_resumed_and_can_be_stopped(tmp_pa
     assert not server.running
 
 
+def test_a_server_may_end_cleanly_when_stopped_and_may_not_when_killed(tmp_path: Path) -> None:
+    marker = tmp_path / "clean"
+    code = f"import pathlib, signal; signal.signal(15, lambda *_: exit(pathlib.Path({str(marker)!r}).touch()));" + _WEB
+    server = _web(tmp_path, code).start()
+    server.kill()
+    assert not marker.exists()
+    server.start()
+    server.pause()
+    server.stop()
+    assert marker.exists()
+
+
+def test_a_server_that_will_not_end_is_killed(tmp_path: Path) -> None:
+    server = _web(tmp_path, "import signal; signal.signal(15, signal.SIG_IGN);" + _WEB).start()
+    assert server.process is not None
+    pid = server.process.pid
+    server.stop(patience=0.2)
+    assert _gone(pid)
+
+
 def test_a_server_that_ends_at_once_says_what_it_logged(tmp_path: Path) -> None:
     server = _web(tmp_path, "import sys; sys.exit('no such luck')")
     with pytest.raises(ServerFailed, match=r"web ended with status 1:\nno such luck"):

@@ -14,6 +14,8 @@ from scribe_export.model import Batch, BatchLimits, Encoded
 from scribe_export.testing.memory import MemorySink
 from scribe_export.testing.memory.sink import Put
 
+__all__ = ["TWINS"]
+
 lie = TWINS.caught_by
 
 

@@ -92,7 +92,9 @@ def test_a_missing_sdk_of_a_third_party_names_its_distribution(tmp_path: Path, m
         find("sinks", "aws_other")
 
 
-@pytest.mark.parametrize("text", ["", "Found = 5", "class Found: pass", "from json import nothing_like_it"])
+@pytest.mark.parametrize(
+    "text", ["", "Found = 5", "class Found: pass", "from json import nothing_like_it", "raise ModuleNotFoundError"]
+)
 def test_a_broken_plugin_is_no_traceback(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"broken_{abs(hash(text))}"
     module(tmp_path, monkeypatch, name, text)

@@ -98,6 +98,17 @@ def test_a_thread_of_another_making_is_waited_for_while_it_says_it_is_busy() -> 
     anyio.run(check)
 
 
+def test_one_that_is_busy_for_ever_does_not_stop_time() -> None:
+    async def check() -> None:
+        clock = SimulatedClock(busy=lambda: True)
+        begun = time.monotonic()
+        for _ in range(5):
+            await clock.advance(60)
+        assert time.monotonic() - begun < 10
+
+    anyio.run(check)
+
+
 def test_a_jump_moves_the_wall_clock_and_wakes_nobody() -> None:
     async def check() -> None:
         clock = SimulatedClock(1000.0)

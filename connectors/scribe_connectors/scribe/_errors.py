@@ -1,5 +1,7 @@
 """What went wrong between us and the SCRIBE API, in the project's own errors."""
 
+import os
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -21,7 +23,8 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 def no_answer(error: httpx.HTTPError | httpx.InvalidURL, call: Call[Any], base_url: str) -> SinkError:
     """The error for a request that drew no complete answer; `applied` is "no" if no connection came about."""
     what = f"{call.method} {base_url}{call.path}"
-    if certificate := _certificate_error(error):
+    causes = _causes(error)
+    for certificate in (cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)):
         return Misconfigured(f"{what}: certificate not trusted ({certificate.verify_message}); set tls.ca_file")
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL):
         return Misconfigured(f"{what}: {error}")
@@ -29,7 +32,8 @@ def no_answer(error: httpx.HTTPError | httpx.InvalidURL, call: Call[Any], base_u
         waited = {httpx.ConnectTimeout: "connecting", httpx.PoolTimeout: "waiting for a free connection"}
         message = f"{what}: timed out {waited.get(type(error), 'waiting for the answer')}"
     else:
-        message = f"{what}: {str(error) or type(error).__name__}"
+        system = [_words(cause) for cause in causes if isinstance(cause, OSError) and cause.errno]
+        message = f"{what}: {system[-1] if system else str(error) or type(error).__name__}"
     return Transient(message, applied="no" if isinstance(error, _NOT_SENT) else "unknown")
 
 
@@ -68,12 +72,19 @@ def refused(
     return Rejected(message, kind="not_found" if status == 404 else "rejected")
 
 
-def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
+def _words(error: OSError) -> str:
+    # httpx and asyncio wrap the system's own words, like "Connection refused", in theirs; these two have better ones.
+    own = isinstance(error, ssl.SSLError | socket.gaierror)
+    return str(error.strerror if own else os.strerror(error.errno or 0))
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        group = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        error = group[-1] if group else error.__cause__ or error.__context__
+    return found
 
 
 def _retry_after(value: str | None, now: float) -> float | None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+import anyio
 from pydantic import AfterValidator, Field
 
 from scribe_connectors.scribe._transport import MAX_RESPONSE, check_api_key, check_base_url
-from scribe_connectors.scribe.client import AsyncScribeClient
-from scribe_export.errors import Misconfigured
+from scribe_connectors.scribe.client import AsyncScribeClient, speaks_against
+from scribe_export.errors import Misconfigured, Rejected
 from scribe_export.interface import Context
 from scribe_export.options import Duration, Options, ScannerOptions, SecretText, Size, SourceOptions
 from scribe_export.patterns import CircuitBreaker, RetryPolicy
@@ -60,11 +61,14 @@ class ScribeSourceOptions(ScribeConnection, SourceOptions):
     """Scans fetched at once."""
 
 
-def connected(options: ScribeConnection, context: Context, breaker: CircuitBreaker) -> AsyncScribeClient:
-    """A client that tries once: the framework repeats. Raises `Misconfigured`."""
+async def connected(options: ScribeConnection, context: Context) -> AsyncScribeClient:
+    """A client of a healthy API, which tries everything once: the framework repeats.
+
+    Raises `Misconfigured` or `Transient`.
+    """
     ca_file = options.tls.ca_file
     try:
-        return AsyncScribeClient(
+        client = AsyncScribeClient(
             options.url,
             options.api_key,
             timeout=options.timeout,
@@ -72,7 +76,17 @@ def connected(options: ScribeConnection, context: Context, breaker: CircuitBreak
             ca_file=context.folder / ca_file if ca_file else None,
             trust_env=options.trust_env,
             retry=RetryPolicy(max_attempts=1, clock=context.clock),
-            breaker=breaker,
+            breaker=CircuitBreaker(timeout=30.0, counts=speaks_against, clock=context.clock),
         )
     except ValueError as error:
         raise Misconfigured(f"{options.url}: {error}") from None
+    try:
+        await client.check_health()
+    except Rejected as error:
+        await client.close()
+        raise Misconfigured(str(error)) from None
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await client.close()
+        raise
+    return client

@@ -4,13 +4,12 @@ from typing import ClassVar
 
 import msgspec
 
-from scribe_connectors.scribe.client import AsyncScribeClient, speaks_against
+from scribe_connectors.scribe.client import AsyncScribeClient
 from scribe_connectors.scribe.options import ScribeScannerOptions, connected
 from scribe_export.errors import Transient
 from scribe_export.interface import Scanner
 from scribe_export.model import ScanRequest
 from scribe_export.options import Options
-from scribe_export.patterns import CircuitBreaker
 
 
 class _Answer(msgspec.Struct):
@@ -26,9 +25,7 @@ class ScribeApiScanner(Scanner):
 
     async def open(self) -> None:
         await self.close()
-        breaker = CircuitBreaker(timeout=30.0, counts=speaks_against, clock=self.context.clock)
-        self._client = connected(self.options, self.context, breaker)
-        await self._client.check_health()
+        self._client = await connected(self.options, self.context)
 
     async def close(self) -> None:
         client, self._client = self._client, None

@@ -13,13 +13,13 @@ from scribe_connectors.scribe._fetch import fetch
 from scribe_connectors.scribe._newest import Newest, newest
 from scribe_connectors.scribe._postponed import Postponed
 from scribe_connectors.scribe._seen import Note, Seen
-from scribe_connectors.scribe.client import AsyncScribeClient, speaks_against
+from scribe_connectors.scribe.client import AsyncScribeClient
 from scribe_connectors.scribe.options import ScribeSourceOptions, connected
 from scribe_export.errors import BreakerOpen, Misconfigured, Transient
 from scribe_export.interface import Checkpoint, Context, Source
 from scribe_export.model import Delivery, Incoming
 from scribe_export.options import Options
-from scribe_export.patterns import CircuitBreaker, RetryPolicy
+from scribe_export.patterns import RetryPolicy
 
 _MAX_BYTES = 8 * 2**20
 """A delivery of as much takes no more scans."""
@@ -70,9 +70,7 @@ class ScribeApiSource(Source):
 
     async def open(self) -> None:
         await self.close()
-        breaker = CircuitBreaker(timeout=30.0, counts=speaks_against, clock=self.context.clock)
-        self._client = connected(self.options, self.context, breaker)
-        await self._client.check_health()
+        self._client = await connected(self.options, self.context)
 
     async def close(self) -> None:
         client, self._client = self._client, None

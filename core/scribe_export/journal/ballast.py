@@ -15,12 +15,9 @@ class Ballast:
     def __init__(self, folder: Path, size: int = BALLAST_BYTES) -> None:
         self._path = folder / "ballast"
         self._size = size
-        self.restore()
-
-    @property
-    def held(self) -> bool:
+        self.held = self._path.exists()
         """Whether there is something to release."""
-        return self._path.exists()
+        self.restore()
 
     def release(self) -> bool:
         """Give the space up; False if it was given up before."""
@@ -28,6 +25,7 @@ class Ballast:
             return False
         with contextlib.suppress(OSError):
             self._path.unlink()
+            self.held = False
         return not self.held
 
     def restore(self) -> None:
@@ -43,6 +41,7 @@ class Ballast:
                 os.posix_fallocate(handle, 0, self._size)
             else:
                 os.write(handle, b"\0" * self._size)
+            self.held = True
         except OSError:
             self._path.unlink(missing_ok=True)
         finally:

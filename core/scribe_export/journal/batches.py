@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from scribe_export.journal.database import Database
 
@@ -53,20 +53,41 @@ class SealedBatch:
         return self.by_record or not self.unknown
 
 
-@dataclass(frozen=True, slots=True)
+class Identified(Protocol):
+    """What a batch's identity is made of: a `Record` has it, and so has a `Member` read from the journal."""
+
+    @property
+    def seq(self) -> int:
+        """Its number in the journal."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its body."""
+
+    @property
+    def ident(self) -> str:
+        """Its id and its sha256, in one line."""
+
+
+@dataclass(slots=True)
 class Member:
-    """What a batch's identity is made of."""
+    """A scan without its body."""
 
     seq: int
     scan_id: str
     sha256: str
     size: int
 
+    @property
+    def ident(self) -> str:
+        """As `Record.ident`."""
+        return f"{self.scan_id}\0{self.sha256}\n"
+
 
 def add_batch(
     db: Database,
     destination: int,
-    members: Sequence[Member],
+    members: Sequence[Identified],
     *,
     partition: str,
     shape: int,
@@ -80,7 +101,7 @@ def add_batch(
     digest = member_digest(db, destination, members)
     first, last = members[0].seq, members[-1].seq
     row = (
-        destination, first, last, explicit, len(members), sum(member.size for member in members),
+        destination, first, last, explicit, len(members), sum([member.size for member in members]),
         f"{first:012d}-{digest[:16]}", digest, partition, shape, by_record, attempts, next_at, unknown, db.clock.now(),
     )  # fmt: skip
     cursor = db.connection.execute(
@@ -98,10 +119,10 @@ def add_batch(
     )  # fmt: skip
 
 
-def member_digest(db: Database, destination: int, members: Sequence[Member]) -> str:
+def member_digest(db: Database, destination: int, members: Sequence[Identified]) -> str:
     """Over the journal's uuid, the destination and the ordered ids and sha256s: no two journals share one."""
     digest = hashlib.sha256(f"{db.uuid}\n{destination}\n".encode())
-    digest.update("".join([f"{member.scan_id}\0{member.sha256}\n" for member in members]).encode("utf-8"))
+    digest.update("".join([member.ident for member in members]).encode("utf-8"))
     return digest.hexdigest()
 
 
@@ -159,10 +180,11 @@ def members_of(db: Database, batch: SealedBatch) -> list[Member]:
 
 def remove_batch(db: Database, batch: SealedBatch) -> None:
     """Forget a batch whose members are settled or sealed anew."""
+    if batch.explicit or batch.state == "dead":
+        db.released.extend(member.seq for member in members_of(db, batch))
     db.connection.execute("DELETE FROM batch WHERE id=?", (batch.id,))
     if batch.explicit:
         db.connection.execute("DELETE FROM member WHERE batch=?", (batch.id,))
-    db.release(batch.first_seq)
 
 
 def reseal(

@@ -5,7 +5,8 @@ exception. Lanes settle nearly in order, so below the slowest lane whole ranges 
 not routed to any lane still before them.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scribe_export.journal.database import Database
@@ -29,19 +30,19 @@ class Collector:
 
     def collect(self, db: Database) -> bool:
         """Sweep one slice inside a transaction; True if there is more to sweep."""
-        if db.released is not None:
-            # Explicit batches and exceptions do not hold the sweep back, so it may have passed what they held.
-            self._swept = {held: min(upto, db.released - 1) for held, upto in self._swept.items()}
-            db.released = None
         lanes = sorted(lanes_of(db), key=lambda lane: lane.done_seq)
-        newest = int(db.connection.execute("SELECT coalesce(max(seq), 0) FROM body").fetchone()[0])
-        bounds = [0, *(min(lane.done_seq, newest) for lane in lanes), newest]
+        if db.released:
+            released, db.released = db.released[:SLICE], db.released[SLICE:]
+            for seq in released:
+                remove_bodies(db, seq - 1, seq, _mask(lane for lane in lanes if lane.done_seq < seq))
+            return True
+        oldest, newest = db.connection.execute(
+            "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM body"
+        ).fetchone()
+        bounds = [oldest - 1, *(min(max(lane.done_seq, oldest - 1), newest) for lane in lanes), newest]
         for behind in range(len(lanes) + 1):
-            start, end = bounds[behind], bounds[behind + 1]
-            held = 0
-            for lane in lanes[:behind]:
-                held |= 1 << lane.bit
-            start = max(start, self._swept.get(held, 0))
+            held = _mask(lanes[:behind])
+            start, end = max(bounds[behind], self._swept.get(held, 0)), bounds[behind + 1]
             if start < end:
                 stop = min(end, start + SLICE)
                 remove_bodies(db, start, stop, held)
@@ -49,9 +50,9 @@ class Collector:
                 return True
         return False
 
-    def look_again(self) -> None:
-        """Exceptions or batches that held scans are gone: sweep from the beginning once."""
-        self._swept.clear()
+
+def _mask(lanes: Iterable[Lane]) -> int:
+    return sum(1 << lane.bit for lane in lanes)
 
 
 def lanes_of(db: Database) -> list[Lane]:
@@ -63,26 +64,58 @@ def lanes_of(db: Database) -> list[Lane]:
     return [Lane(bit, sealed if first is None else min(sealed, first - 1)) for bit, sealed, first in rows]
 
 
-def remove_bodies(db: Database, after: int, upto: int, held: int) -> int:
+def remove_bodies(db: Database, after: int, upto: int, held: int) -> None:
     """Remove the bodies in a range that no destination of the mask `held` was routed, and no exception or batch holds."""
-    dead_ranges = db.connection.execute(
+    keepers = set(_held_apart(db, after, upto))
+    if held:
+        rows = db.connection.execute(
+            "SELECT seq FROM scan WHERE seq > ? AND seq <= ? AND routes & ?", (after, upto, held)
+        )
+        keepers.update(seq for (seq,) in rows)
+    for first, last in _gaps(after, upto, sorted(keepers)):
+        _remove_range(db, first, last)
+
+
+def _held_apart(db: Database, after: int, upto: int) -> Iterator[int]:
+    """The scans of a range that are exceptions, members of a divided batch, or in a batch that died."""
+    for table in ("delivery", "member"):
+        query = f"SELECT seq FROM {table} WHERE seq > ? AND seq <= ?"  # noqa: S608
+        yield from (seq for (seq,) in db.connection.execute(query, (after, upto)))
+    dead = db.connection.execute(
         "SELECT first_seq, last_seq, destination FROM batch WHERE state='dead' AND NOT explicit"
         " AND last_seq > ? AND first_seq <= ?",
         (after, upto),
     ).fetchall()
-    candidates = db.connection.execute(
-        "SELECT body.seq, blob, routes FROM body JOIN scan USING(seq) WHERE body.seq > ?1 AND body.seq <= ?2"
-        " AND NOT routes & ?3 AND body.seq NOT IN (SELECT seq FROM delivery WHERE seq > ?1 AND seq <= ?2)"
-        " AND body.seq NOT IN (SELECT seq FROM member WHERE seq > ?1 AND seq <= ?2)",
-        (after, upto, held),
+    for first, last, bit in dead:
+        yield from (
+            seq
+            for (seq,) in db.connection.execute(
+                "SELECT seq FROM scan WHERE seq BETWEEN ? AND ? AND routes & ?",
+                (max(first, after + 1), min(last, upto), 1 << bit),
+            )
+        )
+
+
+def _gaps(after: int, upto: int, keepers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The ranges between those that stay, as first and last."""
+    start = after + 1
+    for keeper in keepers:
+        if keeper > start:
+            yield start, keeper - 1
+        start = keeper + 1
+    if start <= upto:
+        yield start, upto
+
+
+def _remove_range(db: Database, first: int, last: int) -> None:
+    files = db.connection.execute(
+        "SELECT blob, size FROM body JOIN scan USING(seq) WHERE body.seq BETWEEN ? AND ? AND blob IS NOT NULL",
+        (first, last),
     ).fetchall()
-    gone = [(seq, blob) for seq, blob, routes in candidates if not _in_ranges(seq, routes, dead_ranges)]
-    _delete(db, [seq for seq, _ in gone])
-    blobs = [blob for _, blob in gone if blob]
-    if blobs:
-        db.after_commit.append(lambda: db.blobs.remove(blobs))
-        db.blob_bytes = max(0, db.blob_bytes - _sizes(db, [seq for seq, blob in gone if blob]))
-    return len(gone)
+    db.connection.execute("DELETE FROM body WHERE seq BETWEEN ? AND ?", (first, last))
+    if files:
+        db.after_commit.append(functools.partial(db.blobs.remove, [blob for blob, _ in files]))
+        db.blob_bytes = max(0, db.blob_bytes - sum(size for _, size in files))
 
 
 def prune(db: Database, history: float) -> bool:
@@ -97,21 +130,3 @@ def prune(db: Database, history: float) -> bool:
         "DELETE FROM receipt WHERE id IN (SELECT id FROM receipt WHERE at < ? ORDER BY id LIMIT ?)", (before, SLICE)
     ).rowcount
     return gone >= SLICE
-
-
-def _in_ranges(seq: int, routes: int, ranges: Sequence[tuple[int, int, int]]) -> bool:
-    return any(first <= seq <= last and routes >> bit & 1 for first, last, bit in ranges)
-
-
-def _delete(db: Database, seqs: Sequence[int]) -> None:
-    """By ranges where the numbers have no gaps, which is the usual case and by far the cheapest."""
-    start = 0
-    for index in range(1, len(seqs) + 1):
-        if index == len(seqs) or seqs[index] != seqs[index - 1] + 1:
-            db.connection.execute("DELETE FROM body WHERE seq BETWEEN ? AND ?", (seqs[start], seqs[index - 1]))
-            start = index
-
-
-def _sizes(db: Database, seqs: Sequence[int]) -> int:
-    query = "SELECT size FROM scan WHERE seq=?"
-    return sum(int(db.connection.execute(query, (seq,)).fetchone()[0]) for seq in seqs)

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scribe_export.clock import Clock, SystemClock
-from scribe_export.errors import JournalError, JournalFull, JournalTooNew, JournalUnusable
+from scribe_export.errors import JournalError, JournalFull, JournalUnusable
 from scribe_export.journal.blobs import Blobs
-from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION
+from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
 
+LARGE_HOLE = 256 * 2**20
+"""Free pages that are worth giving back at a start; smaller holes are filled by the scans to come."""
 PAGE_SIZE = 16384  # three scans of 5 KB share a page; at 4096 each would spill into an overflow page of its own
 CHECKPOINT_PAGES = 1000
 SYNCHRONOUS = "FULL"
@@ -29,7 +31,6 @@ class Database:
     """An open journal. Use it from one thread at a time, inside `transaction` or through the store.
 
     `quota` is bytes that scans may take, files beside the journal included; beyond it a reserve is left for settling.
-    `released` is the lowest scan that a batch or an exception let go since the collector looked.
     """
 
     def __init__(self, folder: Path, *, quota: int = DEFAULT_QUOTA, clock: Clock | None = None) -> None:
@@ -39,7 +40,8 @@ class Database:
         self.clock = clock or SystemClock()
         self.blobs = Blobs(folder)
         self.after_commit: list[Callable[[], None]] = []
-        self.released: int | None = None
+        self.released: list[int] = []
+        """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
         self.connection = _connect(self.path)
         try:
             self._prepare()
@@ -59,6 +61,7 @@ class Database:
         run(f"PRAGMA synchronous={SYNCHRONOUS}")
         run("PRAGMA fullfsync=ON")
         run("PRAGMA trusted_schema=OFF")
+        run("PRAGMA secure_delete=OFF")
         run("PRAGMA cell_size_check=ON")
         run(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         run(f"PRAGMA journal_size_limit={CHECKPOINT_PAGES * PAGE_SIZE}")
@@ -66,10 +69,7 @@ class Database:
         run(f"PRAGMA max_page_count={(self.quota + reserve) // PAGE_SIZE}")
         version = run("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise JournalTooNew(
-                f"{self.path}: written in format {version}, this release reads up to {SCHEMA_VERSION}; "
-                "install the release that wrote it, or use another state_dir"
-            )
+            raise too_new(self.path, version)
         if version == 0:
             self._create()
         elif version < SCHEMA_VERSION:
@@ -136,10 +136,6 @@ class Database:
                 self.connection.execute("ROLLBACK")
         self.blob_bytes = self._blob_bytes() if self.blob_bytes else 0
 
-    def release(self, seq: int) -> None:
-        """A batch or an exception that held the body of this scan, and perhaps of later ones, is gone."""
-        self.released = seq if self.released is None else min(self.released, seq)
-
     def meta(self, key: str) -> str:
         """One of the journal's own facts; empty if unset."""
         row = self.connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
@@ -176,7 +172,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise JournalError(f"{path}: cannot open the journal: {error}") from error
     if new:
         connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     return connection
 
 

@@ -111,8 +111,13 @@ def replay_batch(db: Database, batch: SealedBatch, seqs: Collection[int]) -> lis
     members = members_of(db, batch)
     chosen = [member for member in members if member.seq in seqs]
     if len(chosen) == len(members):
+        # Its members are written down, because the collector may have passed their range by now.
+        db.connection.executemany(
+            "INSERT OR IGNORE INTO member VALUES(?,?)", [(batch.id, member.seq) for member in members]
+        )
         db.connection.execute(
-            "UPDATE batch SET state='open', attempts=0, next_at=0, class='', error='' WHERE id=?", (batch.id,)
+            "UPDATE batch SET state='open', explicit=1, attempts=0, next_at=0, class='', error='' WHERE id=?",
+            (batch.id,),
         )
         return [reopened for reopened in batches(db, batch.destination) if reopened.id == batch.id]
     if not batch.divisible:
@@ -150,11 +155,10 @@ def exceptions(db: Database, destination: int, seqs: Collection[int]) -> list[Me
 
 def remove_exceptions(db: Database, destination: int, seqs: Collection[int]) -> None:
     """Forget exceptions, because they were sealed anew or discarded."""
+    db.released.extend(seqs)
     db.connection.executemany(
         "DELETE FROM delivery WHERE destination=? AND seq=?", [(destination, seq) for seq in seqs]
     )
-    if seqs:
-        db.release(min(seqs))
 
 
 def discard(db: Database, letters: Sequence[DeadLetter]) -> int:

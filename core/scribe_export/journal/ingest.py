@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scribe_export.errors import InvalidScan, JournalFull
+from scribe_export.codec import same_json
+from scribe_export.errors import JournalFull
 from scribe_export.journal.bodies import read_body
 from scribe_export.journal.database import Database
-from scribe_export.scan import ScanFields, decode_document
+from scribe_export.model import Record
 
 NO_DESTINATION = -1
 """In `delivery.destination`: the body was no scan, so no rule could route it."""
@@ -23,6 +24,7 @@ class NewScan:
 
     `mask` has a bit for each destination it was routed to, `failed` a message for each bit whose rule raised. A body
     that is no scan has `invalid`, the dead letter's class and reason. `blob` names the file of a large body.
+    `record` is what lanes will share, once it has its number.
     """
 
     scan_id: str
@@ -33,7 +35,7 @@ class NewScan:
     failed: Mapping[int, str] = field(default_factory=dict)
     invalid: tuple[str, str] | None = None
     blob: str | None = None
-    fields: ScanFields | None = None
+    record: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +150,14 @@ def _insert_one(db: Database, scan: NewScan, conflicts: ConflictMasks, now: floa
     return Ingested(seq, "conflict", version, mask)
 
 
-def _body_rows(db: Database, kept: Iterable[tuple[int, NewScan]]) -> list[tuple[int, bytes | None, str | None]]:
-    rows: list[tuple[int, bytes | None, str | None]] = []
+def _body_rows(db: Database, kept: Iterable[tuple[int, NewScan]]) -> list[tuple[int, str | None, bytes | None]]:
+    rows: list[tuple[int, str | None, bytes | None]] = []
     for seq, scan in kept:
         if scan.blob:
             db.blob_bytes += len(scan.body)
-            rows.append((seq, None, scan.blob))
+            rows.append((seq, scan.blob, None))
         else:
-            rows.append((seq, scan.body, None))
+            rows.append((seq, None, scan.body))
     return rows
 
 
@@ -169,12 +171,7 @@ def _note_failures(db: Database, seq: int, scan: NewScan, now: float) -> None:
 
 def _same_json(db: Database, seq: int, body: bytes) -> bool:
     stored = read_body(db, seq)
-    if stored is None:
-        return False
-    try:
-        return decode_document(stored) == decode_document(body)
-    except InvalidScan:
-        return False
+    return stored is not None and same_json(stored, body)
 
 
 def bits(mask: int) -> list[int]:

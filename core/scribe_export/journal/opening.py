@@ -8,7 +8,7 @@ import structlog
 
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalUnusable
-from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, Database
+from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, LARGE_HOLE, PAGE_SIZE, Database
 from scribe_export.journal.folder import StateFolder
 from scribe_export.journal.recover import recover, set_aside
 
@@ -99,3 +99,8 @@ def _problem(path: Path) -> str | None:
 def _tidy(database: Database) -> None:
     rows = database.connection.execute("SELECT blob FROM body WHERE blob IS NOT NULL")
     database.blobs.remove_strays(frozenset(str(row[0]) for row in rows))
+    free, pages = (
+        database.connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("freelist_count", "page_count")
+    )
+    if free * PAGE_SIZE > LARGE_HOLE and free > 7 * (pages - free):
+        database.connection.execute("VACUUM")

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from scribe_export.journal.batches import Member, SealedBatch, add_batch, shape_id
+from scribe_export.journal.batches import Identified, SealedBatch, add_batch, shape_id
 from scribe_export.journal.database import Database
 
 
 def seal(
     db: Database,
     destination: int,
-    groups: Mapping[str, Sequence[Member]],
+    groups: Mapping[str, Sequence[Identified]],
     *,
     upto: int,
     shape: Mapping[str, Any],
@@ -48,6 +48,6 @@ def seal(
     ]
 
 
-def _interleaved(groups: Mapping[str, Sequence[Member]]) -> bool:
+def _interleaved(groups: Mapping[str, Sequence[Identified]]) -> bool:
     ranges = sorted((members[0].seq, members[-1].seq) for members in groups.values())
     return any(before[1] >= after[0] for before, after in pairwise(ranges))

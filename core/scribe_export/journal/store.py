@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from scribe_export.errors import JournalFull, JournalUnusable
-from scribe_export.journal.ballast import Ballast
-from scribe_export.journal.database import Database, classified
+from scribe_export.journal.ballast import BALLAST_BYTES, Ballast
+from scribe_export.journal.database import Database, classified, room
 
 T = TypeVar("T")
 MAX_GROUP = 256
@@ -62,7 +62,8 @@ class Store:
         assert self._loop is not None
         pending = _Pending(command, self._loop.create_future())
         self._queue.put(pending)
-        return await asyncio.shield(pending.future)
+        result: T = await pending.future
+        return result
 
     def stop(self) -> None:
         """Finish what was asked for and close the database; blocks until the last sync."""
@@ -131,7 +132,8 @@ class Store:
 
     def _commit_apart(self, group: Iterable[_Pending[Any]]) -> None:
         """There was no room for the group: what fits one by one, such as a settling, still gets through."""
-        self._ballast.release()
+        if room(self.database.folder) < BALLAST_BYTES:
+            self._ballast.release()
         for pending in group:
             try:
                 self._commit_together([pending])

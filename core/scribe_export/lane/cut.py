@@ -1,11 +1,9 @@
 """Waiting scans become the members of batches: how many at most, and which may share one."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scribe_export.errors import InvalidScan, Rejected
 from scribe_export.interface import Sink
-from scribe_export.journal.batches import Member
 from scribe_export.model import Record
 
 DEFAULT_RECORDS = 500
@@ -37,21 +35,21 @@ class BatchBounds:
 class Groups:
     """Members by partition, and by sequence number those that the sink cannot name, with class and reason."""
 
-    members: dict[str, list[Member]]
+    members: dict[str, list[Record]]
     refused: dict[int, tuple[str, str]]
 
 
-def group(sink: Sink, records: Sequence[Record]) -> Groups:
+def group(sink: Sink, records: list[Record]) -> Groups:
     """Ask the sink how each record's batch is named."""
-    members: dict[str, list[Member]] = {}
+    members: dict[str, list[Record]] = {}
     refused: dict[int, tuple[str, str]] = {}
     if type(sink).partition is Sink.partition:
         if records:
-            members[""] = [member(record) for record in records]
+            members[""] = records
         return Groups(members, refused)
     for record in records:
         try:
-            members.setdefault(sink.partition(record), []).append(member(record))
+            members.setdefault(sink.partition(record), []).append(record)
         except Rejected as error:
             refused[record.seq] = (error.kind, str(error))
         except InvalidScan as error:
@@ -59,8 +57,3 @@ def group(sink: Sink, records: Sequence[Record]) -> Groups:
         except Exception as error:  # noqa: BLE001 - a sink's bug must not stop its lane
             refused[record.seq] = ("bug", f"{type(error).__name__}: {error}")
     return Groups(members, refused)
-
-
-def member(record: Record) -> Member:
-    """A record as a batch's row knows it."""
-    return Member(record.seq, record.scan_id, record.sha256, len(record.body))

@@ -39,14 +39,21 @@ class Head:
         self.gone_upto = newest_seq
         self.newest_seq = newest_seq
 
-    def append(self, records: Sequence[Record], masks: Sequence[int], last_seq: int) -> None:
-        """Add a commit's routed scans; `last_seq` is the highest number it gave, to scans without a route too."""
+    def append(self, records: Sequence[Record], masks: Sequence[int], first_seq: int, last_seq: int) -> None:
+        """Add a commit's routed scans; its numbers are those it gave to scans without a route too.
+
+        Numbers that do not follow the last commit's empty the head: the lanes then read from the journal.
+        """
+        if first_seq != self.newest_seq + 1:
+            self._chunks.clear()
+            self._size = 0
+            self.gone_upto = self.newest_seq = max(self.newest_seq, last_seq)
+            return
         every = -1
         for mask in masks:
             every &= mask
-        size = sum(len(record.body) for record in records)
-        first = self._chunks[-1].last_seq + 1 if self._chunks else self.gone_upto + 1
-        self._chunks.append(Chunk(first, last_seq, records, masks, every, size))
+        size = sum([record.size for record in records])
+        self._chunks.append(Chunk(first_seq, last_seq, records, masks, every, size))
         self._size += size
         self.newest_seq = last_seq
         while self._size > self._limit:
@@ -78,7 +85,7 @@ class Head:
                 if record.seq <= after:
                     continue
                 if mask & flag:
-                    size += len(record.body)
+                    size += record.size
                     if records and (len(records) >= max_records or size > max_bytes):
                         return Taken(records, upto)
                     records.append(record)

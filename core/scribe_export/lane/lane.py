@@ -1,8 +1,8 @@
 """The loop of one destination: what is sent next, when, and how many at once."""
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import UTC, tzinfo
 from typing import Any
 
@@ -27,7 +27,8 @@ from scribe_export.lane.sending import Outcome, Refused, encode, write
 from scribe_export.lane.settling import Settlement, settlement
 from scribe_export.lane.waiting import Bell
 from scribe_export.model import Record
-from scribe_export.patterns import CircuitBreaker, CircuitState, RetryPolicy
+from scribe_export.patterns import BreakerSnapshot, CircuitBreaker, CircuitState, RetryPolicy
+from scribe_export.tasks import plain_errors
 
 log = structlog.get_logger()
 FULL_PAUSE = 1.0
@@ -69,10 +70,9 @@ class Lane:
         self._stopping = False
         self._loaded = False
         self._log = log.bind(destination=self.name)
-        saved = row.breaker
-        if saved:
-            breaker.restore(saved["state"], saved.get("opened_at"), saved.get("failures", 0), saved.get("reason", ""))
-        self._saved_breaker: Mapping[str, Any] = saved
+        self._saved_breaker = BreakerSnapshot(**row.breaker)
+        if row.breaker:
+            breaker.restore(**row.breaker)
 
     def journalled(self, count: int, size: int) -> None:
         """`count` scans of `size` bytes for this destination were committed."""
@@ -116,13 +116,17 @@ class Lane:
             return
         try:
             await self._load()
-            async with anyio.create_task_group() as tasks:
-                while not self._stopping:
-                    if not await self._launch(tasks):
-                        await self._bell.wait(self._clock, self._next_moment())
+            with plain_errors():
+                await self._deliver()
         finally:
             with anyio.CancelScope(shield=True):
                 await self.sink.close()
+
+    async def _deliver(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            while not self._stopping:
+                if not await self._launch(tasks):
+                    await self._bell.wait(self._clock, self._next_moment())
 
     async def _open_sink(self) -> bool:
         while not self._stopping:
@@ -143,7 +147,9 @@ class Lane:
     async def _hold_open(self) -> None:
         self._log.warning("destination held", reason=self.breaker.reason)
         await self._store.do(self._with_breaker(lambda _: None))
-        await self._bell.wait(self._clock, max(self.breaker.remaining(), 1.0))
+        until = self._clock.monotonic() + max(self.breaker.remaining(), 1.0)
+        while not self._stopping and (left := until - self._clock.monotonic()) > 0:
+            await self._bell.wait(self._clock, left)
 
     async def _load(self) -> None:
         def load(db: Database) -> tuple[list[SealedBatch], Backlog]:
@@ -206,7 +212,7 @@ class Lane:
             await self._wait_for_room(error)
             return True
         self._cursor = upto
-        size = sum(len(record.body) for record in fetched.records)
+        size = sum([record.size for record in fetched.records])
         self._backlog.take(len(fetched.records) + len(fetched.corrupt), size, self._clock.monotonic())
         for seq, (kind, why) in refused.items():
             self._log.error("dead letter", seq=seq, kind=kind, error=why)
@@ -310,14 +316,13 @@ class Lane:
 
     def _with_breaker(self, command: Callable[[Database], Any]) -> Callable[[Database], Any]:
         """`command`, and the breaker's state with it if that has changed."""
-        snapshot = asdict(self.breaker.snapshot())
-        known = {key: value for key, value in self._saved_breaker.items() if key != "failures"}
-        if known == {key: value for key, value in snapshot.items() if key != "failures"}:
+        snapshot = replace(self.breaker.snapshot(), failures=0)
+        if snapshot == self._saved_breaker:
             return command
         self._saved_breaker = snapshot
 
         def both(db: Database) -> Any:
-            keep_breaker(db, self.id, snapshot)
+            keep_breaker(db, self.id, asdict(snapshot))
             return command(db)
 
         return both

@@ -55,7 +55,7 @@ async def encode(sink: Sink, batch: SealedBatch, records: Sequence[Record]) -> E
     """The batch in its sink's form, or why not."""
     sent = as_sent(batch, records)
     try:
-        if batch.size <= INLINE_BYTES:
+        if batch.size <= INLINE_BYTES or type(sink).encode is Sink.encode:
             encoded = sink.encode(sent)
         else:
             encoded = await anyio.to_thread.run_sync(sink.encode, sent)

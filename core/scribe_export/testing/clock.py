@@ -32,6 +32,7 @@ class SimulatedClock:
         self._parked: list[tuple[float, int, anyio.Event]] = []
         self._order = count()
         self._hanging = 0
+        self._busy_hangs = False
 
     def now(self) -> float:
         """Seconds since the epoch, with all jumps."""
@@ -101,12 +102,13 @@ class SimulatedClock:
     async def _threads_worked(self) -> bool:
         limiter = anyio.to_thread.current_default_thread_limiter()
         self._hanging = min(self._hanging, limiter.borrowed_tokens)
+        self._busy_hangs = self._busy_hangs and self._busy()
         given_up = time.monotonic() + _LONGEST_LOOK
         worked = False
-        while limiter.borrowed_tokens > self._hanging or self._busy():
+        while limiter.borrowed_tokens > self._hanging or (not self._busy_hangs and self._busy()):
             worked = True
             await anyio.sleep(_LOOK)
             if time.monotonic() > given_up:
-                self._hanging = limiter.borrowed_tokens
+                self._hanging, self._busy_hangs = limiter.borrowed_tokens, self._busy()
                 return False
         return worked

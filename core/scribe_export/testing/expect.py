@@ -31,3 +31,10 @@ def known_errors(what: str) -> Iterator[Caught]:
             f"{what} raised a bare {type(error).__name__}: {error}; "
             "turn what the client raises into an error of scribe_export.errors"
         ) from error
+
+
+def innermost(error: Exception) -> Exception:
+    """What a task group wrapped, where it is only one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from scribe_export.errors import Rejected
-from scribe_export.model import Record
+from scribe_export.interface import Sink
+from scribe_export.model import Encoded, Record
 from scribe_export.testing.destination import Destination
 from scribe_export.testing.expect import expect
 from scribe_export.testing.records import make_record, scan_body
@@ -127,13 +128,22 @@ class SinkArrival(SinkFixtures):
                         continue
                     encoded = await encode(subject, batch)
                     if not encoded.refused:
-                        await subject.write(encoded)
+                        await self._write_odd(subject, encoded)
                         taken.append(record)
             await expect_held(destination, taken, subject, "ids like ../x written")
             strays = await anyio.to_thread.run_sync(destination.strays)
             expect(not strays, f"a scan's id led out of the destination: {list(strays)[:3]}")
 
         anyio.run(check)
+
+    async def _write_odd(self, subject: Sink, encoded: Encoded) -> None:
+        try:
+            await subject.write(encoded)
+        except Exception as error:
+            raise AssertionError(
+                f"scan {encoded.batch.records[0].scan_id!r:.60} was encoded and then raised {type(error).__name__}: "
+                f"{error}; refuse in encode what cannot be written, and let no two ids share a name"
+            ) from error
 
 
 def _within(max_bytes: int | None, records: Sequence[Record]) -> Sequence[Record]:

@@ -19,7 +19,7 @@ import pytest
 from scribe_export.errors import Misconfigured, SourceError, Transient
 from scribe_export.interface import Source
 from scribe_export.testing.destination import Faults
-from scribe_export.testing.expect import expect
+from scribe_export.testing.expect import expect, innermost
 from scribe_export.testing.sealing import opened
 from scribe_export.testing.sink_fixtures import during, needs
 from scribe_export.testing.source_driver import Intake, Notes
@@ -177,7 +177,7 @@ class SourceContract:
                         is_open = True
                         await first.run(subject, patience=self.patience)
                     except Exception as error:  # noqa: BLE001 - the contract judges whatever comes
-                        first.error = _innermost(error)
+                        first.error = innermost(error)
                     _expect_said(first)
                 if not is_open:
                     await subject.open()
@@ -223,9 +223,3 @@ def _expect_said(run: Intake) -> None:
 
 def _how(run: Intake) -> str:
     return f"it raised {run.error!r}" if run.error else "it still waited"
-
-
-def _innermost(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

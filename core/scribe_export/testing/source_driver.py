@@ -12,9 +12,10 @@ from scribe_export.errors import Misconfigured, SourceError, Transient
 from scribe_export.interface import Source
 from scribe_export.model import Delivery
 from scribe_export.scan import read_fields
-from scribe_export.testing.expect import expect
+from scribe_export.testing.expect import expect, innermost
 
 Verdict = Literal["commit", "crash", "nack"]
+_GRACE = 1.0
 
 
 class Notes:
@@ -64,10 +65,13 @@ class Intake:
     async def run(self, source: Source, *, patience: float) -> "Intake":
         """Read until the source returns, raises, `stop_after` is reached or nothing moves for `patience` seconds."""
         send, receive = anyio.create_memory_object_stream[Delivery](math.inf)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._settle, receive)
-            async with send:
-                await self._read(source, send, patience)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._settle, receive)
+                async with send:
+                    await self._read(source, send, patience)
+        except ExceptionGroup as group:
+            raise innermost(group) from group
         return self
 
     async def took(self, count: int, *, patience: float) -> None:
@@ -77,19 +81,25 @@ class Intake:
                 await self._progress.wait()
 
     async def _read(self, source: Source, send: MemoryObjectSendStream[Delivery], patience: float) -> None:
-        read = 0
+        number = read = 0
         deliveries = source.deliveries(self.notes)
         try:
             while read < self.stop_after:
-                with anyio.move_on_after(patience) as waiting:
+                # A source may well wait for the ack that a crash leaves out.
+                crashing = self.then == "crash" and number > self.commits
+                wait = min(patience, _GRACE) if crashing else patience
+                with anyio.move_on_after(wait) as waiting:
                     delivery = await anext(deliveries, None)
                 if waiting.cancelled_caught:
                     return
                 if delivery is None:
                     self.ended = True
                     return
+                number += 1
                 read += len(delivery.incoming)
                 await send.send(delivery)
+        except anyio.BrokenResourceError:
+            return  # an ack or nack raised, and says so itself
         except (SourceError, Transient, Misconfigured) as error:
             self.error = error
         finally:
@@ -114,8 +124,14 @@ class Intake:
             self.bodies[scan_id] = incoming.body
         if verdict == "commit":
             self.notes.commit(delivery.checkpoint)
-            await delivery.ack()
+        try:
+            if verdict == "commit":
+                await delivery.ack()
+            elif verdict == "nack":
+                await delivery.nack()
+        except Exception as error:
+            name = "ack" if verdict == "commit" else "nack"
+            raise AssertionError(f"the delivery's {name} raised {type(error).__name__}: {error}") from error
+        if verdict == "commit":
             self._progress.set()
             self._progress = anyio.Event()
-        elif verdict == "nack":
-            await delivery.nack()

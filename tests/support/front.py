@@ -1,0 +1,131 @@
+"""An HTTP server before another one: it passes requests on, counts them, and fails on command."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the front answers by itself."""
+
+    status: int
+    body: bytes = b"{}"
+    content_type: str = "application/json"
+
+
+class Front:
+    """Listens on a free port of 127.0.0.1; a context manager. `requests` counts all that came."""
+
+    def __init__(self, target_port: int, *, unavailable: Answer, denied: Answer) -> None:
+        self.requests = 0
+        self._target = target_port
+        self._unavailable, self._denied = unavailable, denied
+        self._answer: Answer | None = None
+        self._losing = False
+        self._refused = ""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="front")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @contextmanager
+    def unavailable(self) -> Iterator[None]:
+        """Every request is answered so within the block, and not passed on."""
+        self._answer = self._unavailable
+        yield
+        self._answer = None
+
+    @contextmanager
+    def denying(self) -> Iterator[None]:
+        """Every request is answered so within the block, and not passed on."""
+        self._answer = self._denied
+        yield
+        self._answer = None
+
+    @contextmanager
+    def losing_answers(self) -> Iterator[None]:
+        """Requests that change something are passed on, and their connections break before the answer."""
+        self._losing = True
+        yield
+        self._losing = False
+
+    @contextmanager
+    def refusing(self, part: str) -> Iterator[None]:
+        """Requests whose path holds `part` are answered as unavailable and not passed on."""
+        self._refused = part
+        yield
+        self._refused = ""
+
+    def _own_answer(self, path: str) -> Answer | None:
+        return self._unavailable if self._refused and self._refused in path else self._answer
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        front = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def __getattr__(self, name: str) -> Any:
+                if name.startswith("do_"):
+                    return self.pass_on
+                raise AttributeError(name)
+
+            def pass_on(self) -> None:
+                front.requests += 1
+                if self.headers.get("Transfer-Encoding") == "chunked":
+                    raise NotImplementedError("the front does not read chunked requests")
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                own = front._own_answer(self.path)
+                if own:
+                    self._send(own.status, [("Content-Type", own.content_type)], own.body)
+                    return
+                there = http.client.HTTPConnection("127.0.0.1", front._target, timeout=30)
+                try:
+                    there.request(self.command, self.path, body, dict(self.headers.items()))
+                    answer = there.getresponse()
+                    found = answer.read()
+                finally:
+                    there.close()
+                if front._losing and self.command not in {"GET", "HEAD"}:
+                    self.close_connection = True
+                    return
+                hop = {"connection", "transfer-encoding", "content-length", "date", "server", "keep-alive"}
+                kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in hop]
+                length = answer.getheader("Content-Length") if self.command == "HEAD" else None
+                self._send(answer.status, kept, found, length)
+
+            def _send(
+                self, status: int, headers: list[tuple[str, str]], body: bytes, length: str | None = None
+            ) -> None:
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Length", length or str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the overridden method's name
+                """Nothing: requests are counted instead."""
+
+        return Handler
