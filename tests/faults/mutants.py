@@ -14,7 +14,8 @@ from scribe_export.journal.batches import Member, SealedBatch
 from scribe_export.journal.collect import Lane
 from scribe_export.journal.database import Database
 from scribe_export.journal.ingest import last_seq
-from scribe_export.lane import sending
+from scribe_export.lane import sending, settling
+from scribe_export.lane.verdict import Verdict
 from scribe_export.model import Batch, Encoded, Record
 
 Mutant = Callable[[], AbstractContextManager[Any]]
@@ -99,9 +100,20 @@ def _as_today(sink: Sink, records: Sequence[Record], sent: Batch) -> Batch:
     return Batch(sent.id, name, sent.records, sent.digest, sink.shape(), sent.generation, sent.attempt)
 
 
-def unknown_is_divided() -> AbstractContextManager[Any]:
+@contextmanager
+def unknown_is_divided() -> Iterator[None]:
     """Rule 4: a batch that may have been applied is divided, and its parts have other names."""
-    return patch.object(SealedBatch, "divisible", property(lambda batch: True))
+    real = settling.judge
+
+    def judge(batch: SealedBatch, *arguments: Any) -> Verdict:
+        verdict = real(batch, *arguments)
+        return Verdict("divide", verdict.kind) if verdict.action == "die" and batch.count > 1 else verdict
+
+    with (
+        patch.object(settling, "judge", judge),
+        patch.object(SealedBatch, "divisible", property(lambda batch: True)),
+    ):
+        yield
 
 
 def unknown_rest_is_renamed() -> AbstractContextManager[Any]:
