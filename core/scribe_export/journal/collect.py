@@ -37,7 +37,7 @@ class Collector:
                 remove_bodies(db, seq - 1, seq, _mask(lane for lane in lanes if lane.done_seq < seq))
             return True
         oldest, newest = db.connection.execute(
-            "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM body"
+            "SELECT coalesce((SELECT min(seq) FROM body), 1), coalesce((SELECT max(seq) FROM body), 0)"
         ).fetchone()
         bounds = [oldest - 1, *(min(max(lane.done_seq, oldest - 1), newest) for lane in lanes), newest]
         for behind in range(len(lanes) + 1):
