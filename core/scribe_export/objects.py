@@ -78,6 +78,7 @@ class ObjectSink(Sink):
     """
 
     options_type: ClassVar[type[Options]] = ObjectOptions
+    effect = Effect(EffectClass.EXACT, "one object a scan, created only where there is none; per batch with {batch_id}")
     options: ObjectOptions
 
     def __init__(self, options: ObjectOptions, context: Context) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from scribe_export import registry
+from scribe_export.cli.option_table import Row, option_rows, plain
 from scribe_export.cli.shared import json_option, print_json, print_table
 from scribe_export.interface import Sink
 
@@ -29,26 +30,13 @@ def command(name: str | None, *, as_json: bool) -> None:
         if entry.connector is not None and issubclass(entry.connector, Sink):
             click.echo(f"effect: {entry.connector.effect.kind.value}, by {entry.connector.effect.by}")
         if entry.connector is not None:
-            print_table(["option", "default", "meaning"], _option_rows(entry.connector.options_type))
+            print_table(Row._fields, option_rows(entry.connector.options_type))
         click.echo()
 
 
 def _summary(entry: registry.Listed) -> str:
     text = (entry.connector.__doc__ or "") if entry.connector else ""
-    return text.strip().split("\n")[0]
-
-
-def _option_rows(model: Any) -> list[list[str]]:
-    rows = []
-    for name, field in model.model_fields.items():
-        if field.is_required():
-            default = "required"
-        elif field.default_factory is not None or hasattr(field.default, "model_fields"):
-            default = "-"
-        else:
-            default = str(field.default)
-        rows.append([name, default, (field.description or "").replace("\n", " ")])
-    return rows
+    return plain(text.strip().split("\n\n")[0])
 
 
 def _described(entry: registry.Listed, *, options: bool) -> dict[str, Any]:

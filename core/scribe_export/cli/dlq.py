@@ -1,7 +1,6 @@
 """`dlq`: dead letters, looked at, sent again or given up."""
 
 import datetime as dt
-import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,11 +10,10 @@ import click
 
 from scribe_export import config as configuration
 from scribe_export import logs
+from scribe_export.cli.printable import printable
 from scribe_export.cli.shared import Command, ask_or_do, config_argument, json_option, print_json, print_table
-from scribe_export.config import Config
-from scribe_export.errors import JournalError
-from scribe_export.journal.dead import DeadLetter, Selection
-from scribe_export.journal.looking import dead_letters_at, stored_body
+from scribe_export.journal.dead import Selection
+from scribe_export.journal.looking import dead_letters_at, reading, stored_body
 
 
 def selection_options(command: Command) -> Command:
@@ -43,7 +41,7 @@ def list_letters(
     config: Path, destination: str | None, kind: str | None, scan_ids: tuple[str, ...], *, as_json: bool
 ) -> None:
     """List dead letters, with why each is one."""
-    letters = _letters(configuration.load(config), Selection(destination, kind, scan_ids))
+    letters = dead_letters_at(configuration.load(config).state_folder, Selection(destination, kind, scan_ids))
     if as_json:
         print_json({"dead_letters": [asdict(letter) for letter in letters]})
         return
@@ -65,17 +63,20 @@ def list_letters(
 def show(config: Path, scan_id: str, *, as_json: bool) -> None:
     """Show the dead letters of one scan, and its body."""
     loaded = configuration.load(config)
-    letters = _letters(loaded, Selection(scan_ids=[scan_id]))
+    letters = dead_letters_at(loaded.state_folder, Selection(scan_ids=[scan_id]))
     if not letters:
-        raise click.ClickException(f"scan {scan_id} is no dead letter")
+        raise click.ClickException(
+            f"scan {scan_id} is no dead letter; `dlq list` lists them, `trace` tells of any scan"
+        )
     body = stored_body(loaded.state_folder, letters[0].seq)
     text = body.decode("utf-8", "backslashreplace") if body is not None else ""
     if as_json:
         print_json({"dead_letters": [asdict(letter) for letter in letters], "body": text})
         return
     for letter in letters:
-        click.echo(f"{letter.destination or 'no destination'}: {letter.kind} since {_when(letter.at)}: {letter.error}")
-    click.echo(text)
+        where = letter.destination or "no destination"
+        click.echo(f"{where}: {letter.kind} since {_when(letter.at)}: {printable(letter.error)}")
+    click.echo(printable(text, keep="\n\t") if body is not None else "its body is no longer in the journal")
 
 
 @command.command("replay")
@@ -95,13 +96,16 @@ def replay(
     """Send dead letters again. A running exporter does so at once; otherwise the next run does."""
     logs.configure("error")
     arguments = {**_arguments(destination, kind, scan_ids), "reroute": reroute}
-    answer = ask_or_do(configuration.load(config), "replay", arguments)
+    loaded = configuration.load(config)
+    with reading(loaded.state_folder):
+        pass  # without a journal there is nothing to replay, and none is made
+    answer = ask_or_do(loaded, "replay", arguments)
     if as_json:
         print_json(answer)
         return
     click.echo(f"{answer['sealed']} dead letters are on their way again")
     for why in answer["kept"]:
-        click.echo(f"kept: {why}")
+        click.echo(f"kept: {printable(why)}")
 
 
 @command.command("discard")
@@ -121,7 +125,7 @@ def discard(
     """Give dead letters up for good. Their scans stay at the destinations that have them."""
     logs.configure("error")
     loaded = configuration.load(config)
-    count = len(_letters(loaded, Selection(destination, kind, scan_ids)))
+    count = len(dead_letters_at(loaded.state_folder, Selection(destination, kind, scan_ids)))
     if count and not yes:
         click.confirm(f"Discard {count} dead letters for good?", abort=True, err=True)
     answer = ask_or_do(loaded, "discard", _arguments(destination, kind, scan_ids))
@@ -133,13 +137,6 @@ def discard(
 
 def _arguments(destination: str | None, kind: str | None, scan_ids: tuple[str, ...]) -> dict[str, Any]:
     return {"destination": destination, "kind": kind, "scan_ids": list(scan_ids)}
-
-
-def _letters(config: Config, selection: Selection) -> list[DeadLetter]:
-    try:
-        return dead_letters_at(config.state_folder, selection)
-    except sqlite3.Error as error:
-        raise JournalError(f"{config.state_folder}: the journal cannot be read: {error}") from None
 
 
 def _when(moment: float) -> str:

@@ -1,7 +1,7 @@
 """The group of commands, and what each kind of error becomes for the shell.
 
-Exit codes: 0 done, or stopped by SIGTERM or SIGINT; 1 finished with something dead or undelivered; 2 wrong usage or
-config; 3 the state is owned by another process; 4 the journal cannot be written.
+Exit codes: 0 done, or stopped by SIGTERM or SIGINT; 1 finished with something dead, undelivered or refused; 2 wrong usage
+or config; 3 the state is owned by another process; 4 the journal cannot be used.
 """
 
 import importlib
@@ -10,6 +10,8 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import click
+
+from scribe_export.cli.printable import printable
 
 _COMMANDS = {
     "run": "Deliver every scan until stopped.",
@@ -49,6 +51,17 @@ class Commands(click.Group):
                 return loaded
         return None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; one that is unknown is told with its nearest."""
+        from scribe_export.suggest import did_you_mean
+
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            ctx.fail(f'unknown command "{printable(args[0])}"{did_you_mean(args[0], known)}')
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without loading any."""
         added = [
@@ -65,6 +78,8 @@ class Commands(click.Group):
             return super().main(*args, **kwargs)
         except errors.ConfigError as error:
             _end(str(error), 2)
+        except errors.ConnectorUnavailable as error:
+            _end(f"Error: {error}", 2)
         except errors.StateOwned as error:
             _end(str(error), 3)
         except errors.JournalError as error:

@@ -47,21 +47,22 @@ def command(config: Path, *, until_idle: bool, max_wait: float, log_level: str, 
 
     SIGTERM or SIGINT lets what is in flight settle (at most CONFIG's drain_timeout) and ends with exit code 0; what
     waits is delivered by the next run. With --until-idle it ends by itself, with exit code 1 if a scan is dead or could
-    not be delivered.
+    not be delivered, or if a source could not be read to its end.
     """
     logs.configure(log_level)
     loaded = configuration.load(config)
     configuration.check_room(loaded, ballast=BALLAST_BYTES)
-    status = anyio.run(_run, loaded, until_idle, max_wait)
-    if not until_idle or status is None:
+    ended = anyio.run(_run, loaded, until_idle, max_wait)
+    if not until_idle or ended is None:
         return
-    _report(status, as_json=as_json)
+    status, unread = ended
+    _report(status, unread, as_json=as_json)
     active = [row for row in status.destinations if row.state == "active"]
-    sys.exit(1 if status.invalid or any(row.dead or row.pending for row in active) else 0)
+    sys.exit(1 if unread or status.invalid or any(row.dead or row.pending for row in active) else 0)
 
 
-async def _run(config: Config, until_idle: bool, max_wait: float) -> JournalStatus | None:  # noqa: FBT001
-    """The final status of a run until idle; None if it was stopped."""
+async def _run(config: Config, until_idle: bool, max_wait: float) -> tuple[JournalStatus, list[str]] | None:  # noqa: FBT001
+    """The final status of a run until idle, and the sources that were not read to their end; None if it was stopped."""
     started = time.monotonic()
     async with Exporter(config, once=until_idle) as exporter:
         stopped = False
@@ -98,7 +99,8 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> JournalStat
             return None
         exporter.stop()
         _end_by(exporter, config.drain_timeout)
-        return await exporter.store.do(lambda db: journal_status(db.connection, db.clock.now()))
+        unread = [feed.name for feed in exporter.feeds if not feed.exhausted]
+        return await exporter.store.do(lambda db: journal_status(db.connection, db.clock.now())), unread
 
 
 def _end_by(exporter: Exporter, seconds: float) -> None:
@@ -116,14 +118,17 @@ def _end_by(exporter: Exporter, seconds: float) -> None:
     timer.start()
 
 
-def _report(status: JournalStatus, *, as_json: bool) -> None:
+def _report(status: JournalStatus, unread: list[str], *, as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
         {"name": row.name, "delivered": row.delivered, "pending": row.pending, "dead": row.dead}
         for row in status.destinations
     ]
     if as_json:
-        print_json({"destinations": {row.pop("name"): row for row in rows}, "invalid": status.invalid})
+        destinations = {row.pop("name"): row for row in rows}
+        print_json({"destinations": destinations, "invalid": status.invalid, "unread_sources": unread})
     else:
         print_table(["destination", "delivered", "pending", "dead"], [list(row.values()) for row in rows])
         if status.invalid:
             click.echo(f"{status.invalid} bodies were no scans; see: scribe-export dlq list")
+        for name in unread:
+            click.echo(f"{name} was not read to its end; the log above says why")

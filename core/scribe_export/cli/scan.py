@@ -6,6 +6,7 @@ import click
 
 from scribe_export import config as configuration
 from scribe_export import logs
+from scribe_export.cli.printable import printable
 from scribe_export.cli.shared import ask_or_do, config_argument, json_option, print_json
 
 
@@ -31,10 +32,10 @@ def command(
     logs.configure("warning")
     loaded = configuration.load(config)
     if loaded.scanner is None:
-        raise click.ClickException(f"{config} has no scanner; add one, like:  scanner: {{type: scribe_api, url: …}}")
+        raise click.UsageError(f"{config} has no scanner; add one, like:  scanner: {{type: scribe_api, url: …}}")
     request = {"signal_type": signal_type, "frequency": frequency, "duration": duration, "amplitude": amplitude}
     answer = ask_or_do(loaded, "scan", {"request": request, "request_id": request_id})
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"scanned {answer['scan_id']}")
+        click.echo(f"scanned {printable(answer['scan_id'])}")

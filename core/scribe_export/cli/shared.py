@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from scribe_export.cli.printable import printable
 from scribe_export.config import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -82,7 +83,7 @@ async def _do_here(config: Config, op: str, arguments: Mapping[str, Any]) -> Any
 
 
 def _text(value: Any) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    return f"{value:.1f}" if isinstance(value, float) else printable(str(value))
 
 
 def _numeric(text: str) -> bool:

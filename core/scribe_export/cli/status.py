@@ -1,6 +1,5 @@
 """`status`: the counts, read beside a running exporter or without one."""
 
-import sqlite3
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,21 +9,14 @@ import click
 from scribe_export import config as configuration
 from scribe_export.cli.shared import config_argument, json_option, print_json, print_table
 from scribe_export.config import Config
-from scribe_export.errors import JournalError
-from scribe_export.journal.database import FILE_NAME
-from scribe_export.journal.status import JournalStatus, journal_status, open_read_only
+from scribe_export.journal.looking import reading
+from scribe_export.journal.status import JournalStatus, journal_status
 
 
 def read_status(config: Config) -> JournalStatus:
     """Count from the journal, whoever owns it; raises `JournalError`."""
-    try:
-        connection = open_read_only(config.state_folder / FILE_NAME)
-        try:
-            return journal_status(connection, time.time())
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise JournalError(f"{config.state_folder}: the journal cannot be read: {error}") from None
+    with reading(config.state_folder) as db:
+        return journal_status(db.connection, time.time())
 
 
 @click.command(short_help="Show what waits, what was delivered and what is dead.")

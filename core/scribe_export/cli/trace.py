@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from scribe_export import config as configuration
+from scribe_export.cli.printable import printable
 from scribe_export.cli.shared import config_argument, json_option, print_json
-from scribe_export.journal.looking import Trace, trace_at
+from scribe_export.journal.looking import Step, Trace, trace_at
 
 
 @click.command(short_help="Tell what became of one scan.")
@@ -29,11 +30,11 @@ def command(config: Path, scan_id: str, *, as_json: bool) -> None:
 
 def _print(trace: Trace) -> None:
     version = f", version {trace.version}" if trace.version > 1 else ""
-    click.echo(f"scan {trace.scan_id}{version}: journalled {trace.journalled} from {trace.source or '-'}")
+    click.echo(f"scan {printable(trace.scan_id)}{version}: journalled {trace.journalled} from {trace.source or '-'}")
     click.echo(f"  number {trace.seq}, {trace.size} bytes, sha256 {trace.sha256}")
     for step in trace.steps:
-        click.echo(f"  {step.destination}: {step.state}{' ' + step.when if step.when else ''}{_detail(step.detail)}")
+        click.echo(f"  {step.destination}: {step.state}{' ' + step.when if step.when else ''}{_detail(step)}")
 
 
-def _detail(detail: str) -> str:
-    return f" ({detail})" if detail else ""
+def _detail(step: Step) -> str:
+    return f" ({printable(step.detail)})" if step.detail else ""

@@ -10,12 +10,13 @@ _STARTER = """\
 pipeline: scans            # names the folder of the journal below state_dir
 state_dir: ./state         # keep it: what is not delivered yet is in there
 
+# Where scans come from. Without a source, bring them with: scribe-export send export.yaml FILE...
 sources:
-  scanner:
-    type: scribe_api
-    url: "http://localhost:8000"
-    # api_key: "${SCRIBE_API_KEY}"       # from the environment; or "${file:/run/secrets/scribe}"
-    poll_interval: 5s
+  # scanner:
+  #   type: scribe_api
+  #   url: "http://localhost:8000"
+  #   # api_key: "${SCRIBE_API_KEY}"     # from the environment; or "${file:/run/secrets/scribe}"
+  #   poll_interval: 5s
 
 destinations:
   archive:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scribe_export.clock import Clock, SystemClock
-from scribe_export.errors import JournalError, JournalFull, JournalTooNew, JournalUnusable
+from scribe_export.errors import JournalError, JournalFull, JournalUnusable
 from scribe_export.journal.blobs import Blobs
-from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION
+from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
 
 LARGE_HOLE = 256 * 2**20
 """Free pages that are worth giving back at a start; smaller holes are filled by the scans to come."""
@@ -69,10 +69,7 @@ class Database:
         run(f"PRAGMA max_page_count={(self.quota + reserve) // PAGE_SIZE}")
         version = run("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise JournalTooNew(
-                f"{self.path}: written in format {version}, this release reads up to {SCHEMA_VERSION}; "
-                "install the release that wrote it, or use another state_dir"
-            )
+            raise too_new(self.path, version)
         if version == 0:
             self._create()
         elif version < SCHEMA_VERSION:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from scribe_export.config import Config
+from scribe_export.errors import JournalError
 from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.journal.bodies import fetch_members, read_body
 from scribe_export.journal.database import FILE_NAME, Database
@@ -63,7 +64,7 @@ class Trace:
 
 
 def dead_letters_at(folder: Path, selection: Selection) -> list[DeadLetter]:
-    """The dead letters of a state folder; raises `JournalError` if there is no journal, or sqlite3.Error."""
+    """The dead letters of a state folder; raises `JournalError`."""
     with reading(folder) as db:
         return list(dead_letters(db, selection))
 
@@ -89,10 +90,12 @@ def trace_at(config: Config, scan_id: str) -> list[Trace]:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[Database]:
-    """A journal that can only be looked at; raises `JournalError` if there is none."""
+    """A journal that can only be looked at; raises `JournalError` if there is none, or if it cannot be read."""
     view = ReadOnly(folder)
     try:
         yield cast("Database", view)
+    except (sqlite3.Error, OSError) as error:
+        raise JournalError(f"{folder}: the journal cannot be read: {error}") from error
     finally:
         view.connection.close()
 

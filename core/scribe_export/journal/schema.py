@@ -7,6 +7,9 @@ routed to its destination, or, where a range was divided, explicit rows in `memb
 
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
+
+from scribe_export.errors import JournalTooNew
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x53435242  # "SCRB", so that `file` and we tell a journal from another database
@@ -93,3 +96,11 @@ CREATE TABLE cursor(source TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL
 
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
 """From a version to the next one, each inside the one transaction that `database` opens."""
+
+
+def too_new(path: Path, version: int) -> JournalTooNew:
+    """The error for a journal of a later release."""
+    return JournalTooNew(
+        f"{path}: written in format {version}, this release reads up to {SCHEMA_VERSION}; "
+        "install the release that wrote it, or use another state_dir"
+    )

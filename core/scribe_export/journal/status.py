@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scribe_export.errors import JournalError
+from scribe_export.journal.schema import SCHEMA_VERSION, too_new
 
 _QUERY = """
 SELECT id, name, state, delivered, delivered_bytes, breaker,
@@ -90,10 +91,35 @@ def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that can only look, beside the one that writes; raises `JournalError` if there is no journal."""
+    """A connection that can only look, beside the one that writes.
+
+    Raises `JournalError` if there is no journal, or if it cannot be read, and `JournalTooNew`.
+    """
     if not path.exists():
         raise JournalError(f"{path}: no journal here yet; it is made by the first run or send")
     try:
-        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+        try:
+            connection, version = _connected(path, "mode=ro")
+        except sqlite3.OperationalError:
+            # On a read-only disk the files beside it cannot be made. Without a log the file itself is all there is:
+            # https://sqlite.org/wal.html#readonly
+            if path.with_name(path.name + "-wal").exists():
+                raise
+            connection, version = _connected(path, "immutable=1")
     except sqlite3.Error as error:
-        raise JournalError(f"{path}: cannot be read: {error}") from error
+        raise JournalError(f"{path}: the journal cannot be read: {error}") from error
+    if version > SCHEMA_VERSION:
+        connection.close()
+        raise too_new(path, version)
+    return connection
+
+
+def _connected(path: Path, how: str) -> tuple[sqlite3.Connection, int]:
+    """A connection that has read something, and the journal's version."""
+    uri = f"{path.resolve().as_uri()}?{how}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)
+    try:
+        return connection, connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error:
+        connection.close()
+        raise
