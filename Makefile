@@ -25,7 +25,7 @@ check: $(VENV)/.dev ## lint, types and layering
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## the figures, from benchmarks
-	@$(BIN)/python -m tests.benchmarks
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks
 
 faults: $(VENV)/.dev $(CLOUD)/.installed ## the long fault tests
 	@$(BIN)/pytest -m slow -s

@@ -77,22 +77,30 @@ class Feed:
         async with aclosing(deliveries), anyio.create_task_group() as tasks:
             turn = anyio.Semaphore(1)
             async for delivery in deliveries:
-                scans = await self._intake.prepare(delivery.incoming, self._origin)
-                await turn.acquire()
+                try:
+                    scans = await self._intake.prepare(delivery.incoming, self._origin)
+                    await turn.acquire()
+                except BaseException:
+                    await _nack(delivery)
+                    raise
                 tasks.start_soon(self._commit, delivery, scans, turn)
 
     async def _commit(self, delivery: Delivery, scans: Sequence[NewScan], turn: anyio.Semaphore) -> list[Ingested]:
         try:
             results = await self._intake.commit(scans, self._origin, delivery.checkpoint)
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await delivery.nack()
+            await _nack(delivery)
             raise
         finally:
             turn.release()
         self._failures = 0
         await delivery.ack()
         return results
+
+
+async def _nack(delivery: Delivery) -> None:
+    with anyio.CancelScope(shield=True):
+        await delivery.nack()
 
 
 class StoredCheckpoint:

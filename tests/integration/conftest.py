@@ -1,36 +1,24 @@
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ministack import Ministack, executable, running
+from support.s3 import s3_client
+
+from scribe_local.servers import LocalServer
 
 
 @pytest.fixture(scope="session")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
-    program = executable()
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("ministack is not installed, and CI does without nothing")
-        pytest.skip("ministack is not installed: make test installs it")
-    with running(program, tmp_path_factory.mktemp("ministack"), AUTH="true") as server:
-        yield server
+def ministack(ministack_auth: LocalServer) -> LocalServer:
+    """One server for all of these tests, so it is the one that knows users and policies."""
+    return ministack_auth
 
 
-@pytest.fixture
-def s3(ministack: Ministack) -> Iterator[Any]:
-    client = ministack.client("s3")
+@pytest.fixture(scope="session")
+def s3(ministack: LocalServer) -> Iterator[Any]:
+    client = s3_client(ministack.url)
     yield client
     client.close()
-
-
-@pytest.fixture
-def bucket(s3: Any) -> str:
-    name = f"scans-{uuid.uuid4().hex[:12]}"
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    return name
 
 
 @pytest.fixture

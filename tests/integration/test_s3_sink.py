@@ -1,30 +1,29 @@
 import json
 import os
 import socket
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
 import pytest
-from botocore.exceptions import ReadTimeoutError
 from support.loop import in_loop
-from support.ministack import Ministack
 from support.records import body, record, sealed, write
+from support.s3 import aws_client
 
 from scribe_connectors.aws.s3 import S3Sink, S3SinkOptions
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, Transient
 from scribe_export.interface import Context
+from scribe_local.proxy import Mode, Proxy
+from scribe_local.servers import LocalServer
 
 PER_SCAN = "scans/{timestamp:%Y/%m/%d}/{scan_id}.json"
 BATCHED = "lake/{batch_id}.{ext}"
 TEST = {"access_key_id": "test", "secret_access_key": "test"}
 
 
-def sink(server: Ministack | str, bucket: str, **options: Any) -> S3Sink:
+def sink(server: LocalServer | str, bucket: str, **options: Any) -> S3Sink:
     url = server if isinstance(server, str) else server.url
-    given = {"bucket": bucket, "key": PER_SCAN, "endpoint_url": url, "region": "eu-west-1", "auth": TEST, **options}
+    given = {"bucket": bucket, "key": PER_SCAN, "endpoint_url": url, "region": "us-east-1", "auth": TEST, **options}
     return S3Sink(S3SinkOptions.model_validate(given), Context("archive"))
 
 
@@ -48,7 +47,7 @@ def versions(s3: Any, bucket: str) -> list[str]:
 
 
 @in_loop
-async def test_scans_become_objects_with_their_digest(ministack: Ministack, s3: Any, bucket: str) -> None:
+async def test_scans_become_objects_with_their_digest(ministack: LocalServer, s3: Any, bucket: str) -> None:
     archive = sink(ministack, bucket, tags={"app": "scribe export"}, storage_class="STANDARD_IA", encryption="AES256")
     await archive.open()
     assert await write(archive, [record(1), record(2)]) == "2 created"
@@ -63,7 +62,7 @@ async def test_scans_become_objects_with_their_digest(ministack: Ministack, s3: 
 
 
 @pytest.mark.parametrize("key", [PER_SCAN, BATCHED])
-def test_a_repeated_batch_leaves_one_version(ministack: Ministack, s3: Any, versioned: str, key: str) -> None:
+def test_a_repeated_batch_leaves_one_version(ministack: LocalServer, s3: Any, versioned: str, key: str) -> None:
     @in_loop
     async def check() -> None:
         archive = sink(ministack, versioned, key=key)
@@ -76,7 +75,7 @@ def test_a_repeated_batch_leaves_one_version(ministack: Ministack, s3: Any, vers
     check()
 
 
-def test_eight_racing_writers_leave_one_object(ministack: Ministack, s3: Any, versioned: str) -> None:
+def test_eight_racing_writers_leave_one_object(ministack: LocalServer, s3: Any, versioned: str) -> None:
     archive = sink(ministack, versioned)
     [item] = archive.encode(sealed(archive, [record(1)])).payload
     with ThreadPoolExecutor(8) as pool:
@@ -87,7 +86,7 @@ def test_eight_racing_writers_leave_one_object(ministack: Ministack, s3: Any, ve
 
 
 @in_loop
-async def test_a_foreign_object_is_compared_as_json(ministack: Ministack, s3: Any, bucket: str) -> None:
+async def test_a_foreign_object_is_compared_as_json(ministack: LocalServer, s3: Any, bucket: str) -> None:
     archive = sink(ministack, bucket, key="s/{scan_id}.json")
     s3.put_object(Bucket=bucket, Key="s/1.json", Body=json.dumps(json.loads(body(1)), indent=2).encode())
     s3.put_object(Bucket=bucket, Key="s/2.json", Body=b'{"scan_id": 2}')
@@ -100,7 +99,7 @@ async def test_a_foreign_object_is_compared_as_json(ministack: Ministack, s3: An
 
 @pytest.mark.parametrize("action", ["dead_letter", "keep", "overwrite", "version"])
 def test_other_content_is_treated_as_the_destination_says(
-    ministack: Ministack, s3: Any, bucket: str, action: str
+    ministack: LocalServer, s3: Any, bucket: str, action: str
 ) -> None:
     @in_loop
     async def check() -> None:
@@ -125,7 +124,7 @@ def test_other_content_is_treated_as_the_destination_says(
     check()
 
 
-def test_an_overwrite_replaces_only_what_was_looked_at(ministack: Ministack, s3: Any, bucket: str) -> None:
+def test_an_overwrite_replaces_only_what_was_looked_at(ministack: LocalServer, s3: Any, bucket: str) -> None:
     archive = sink(ministack, bucket, key="s/{scan_id}.json")
     [item] = archive.encode(sealed(archive, [record(1)])).payload
     s3.put_object(Bucket=bucket, Key="s/1.json", Body=b"{}")
@@ -139,24 +138,22 @@ def test_an_overwrite_replaces_only_what_was_looked_at(ministack: Ministack, s3:
 
 @in_loop
 async def test_a_lost_answer_is_unknown_and_the_repeat_finds_its_own(
-    ministack: Ministack, s3: Any, versioned: str
+    ministack: LocalServer, s3: Any, versioned: str
 ) -> None:
-    with swallowing_answers(ministack) as (url, swallow):
-        archive = sink(url, versioned, timeout=1.0)
+    with Proxy(ministack.port) as proxy:
+        archive = sink(proxy.url, versioned)
         await archive.open()
-        swallow.set()
+        proxy.set(Mode.LOSE, times=1)
         with pytest.raises(Transient) as caught:
             await write(archive, [record(1)])
         assert caught.value.applied == "unknown"
-        assert isinstance(caught.value.__cause__, ReadTimeoutError) or "timeout" in str(caught.value).lower()
-        swallow.clear()
         assert await write(archive, [record(1)]) == "1 present"
         await archive.close()
     assert versions(s3, versioned) == ["scans/2026/03/01/1.json"]
 
 
 @in_loop
-async def test_a_missing_bucket_is_for_the_operator(ministack: Ministack) -> None:
+async def test_a_missing_bucket_is_for_the_operator(ministack: LocalServer) -> None:
     archive = sink(ministack, "no-such-bucket")
     with pytest.raises(Misconfigured, match="no bucket 'no-such-bucket'"):
         await archive.open()
@@ -166,7 +163,7 @@ async def test_a_missing_bucket_is_for_the_operator(ministack: Ministack) -> Non
 
 
 @in_loop
-async def test_wrong_credentials_are_for_the_operator_and_never_shown(ministack: Ministack, bucket: str) -> None:
+async def test_wrong_credentials_are_for_the_operator_and_never_shown(ministack: LocalServer, bucket: str) -> None:
     wrong = {"access_key_id": "AKIAWRONGWRONGWRONG1", "secret_access_key": "CANARY-7f3a"}
     archive = sink(ministack, bucket, auth=wrong)
     await archive.open()
@@ -178,7 +175,7 @@ async def test_wrong_credentials_are_for_the_operator_and_never_shown(ministack:
 
 @in_loop
 async def test_a_user_without_the_right_to_read_holds_at_a_repeat_and_says_what_to_grant(
-    ministack: Ministack, bucket: str
+    ministack: LocalServer, bucket: str
 ) -> None:
     auth = user(ministack, bucket, "s3:PutObject")
     archive = sink(ministack, bucket, auth=auth)
@@ -194,12 +191,12 @@ async def test_a_user_without_the_right_to_read_holds_at_a_repeat_and_says_what_
 
 
 @in_loop
-async def test_rights_that_come_back_are_enough_to_go_on(ministack: Ministack, bucket: str) -> None:
+async def test_rights_that_come_back_are_enough_to_go_on(ministack: LocalServer, bucket: str) -> None:
     name = f"user-{os.urandom(4).hex()}"
     auth = user(ministack, bucket, "s3:*", name=name)
     archive = sink(ministack, bucket, auth=auth)
     await write(archive, [record(1)])
-    iam = ministack.client("iam")
+    iam = aws_client(ministack.url, "iam")
     iam.update_access_key(UserName=name, AccessKeyId=auth["access_key_id"], Status="Inactive")
     with pytest.raises(Misconfigured):
         await write(archive, [record(2)])
@@ -211,7 +208,7 @@ async def test_rights_that_come_back_are_enough_to_go_on(ministack: Ministack, b
 
 @in_loop
 async def test_without_any_credentials_it_says_so(
-    ministack: Ministack, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    ministack: LocalServer, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -237,8 +234,8 @@ async def test_a_server_that_is_not_there_surely_wrote_nothing(bucket: str) -> N
 
 
 @in_loop
-async def test_a_role_is_taken_on(ministack: Ministack, bucket: str) -> None:
-    iam = ministack.client("iam")
+async def test_a_role_is_taken_on(ministack: LocalServer, bucket: str) -> None:
+    iam = aws_client(ministack.url, "iam")
     trust = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
@@ -257,7 +254,7 @@ async def test_a_role_is_taken_on(ministack: Ministack, bucket: str) -> None:
 
 
 @in_loop
-async def test_closing_is_safe_twice_and_before_opening(ministack: Ministack, bucket: str) -> None:
+async def test_closing_is_safe_twice_and_before_opening(ministack: LocalServer, bucket: str) -> None:
     archive = sink(ministack, bucket)
     await archive.close()
     await archive.open()
@@ -265,15 +262,15 @@ async def test_closing_is_safe_twice_and_before_opening(ministack: Ministack, bu
     await archive.close()
 
 
-def test_a_key_longer_than_s3_allows_refuses_its_record_alone(ministack: Ministack, bucket: str) -> None:
+def test_a_key_longer_than_s3_allows_refuses_its_record_alone(ministack: LocalServer, bucket: str) -> None:
     archive = sink(ministack, bucket)
     encoded = archive.encode(sealed(archive, [record(1, scan_id="é" * 200), record(2)]))
     assert {index: error.kind for index, error in encoded.refused.items()} == {0: "name"}
 
 
-def user(ministack: Ministack, bucket: str, action: str, name: str | None = None) -> dict[str, str]:
+def user(ministack: LocalServer, bucket: str, action: str, name: str | None = None) -> dict[str, str]:
     """A user with one right; the keys."""
-    iam = ministack.client("iam")
+    iam = aws_client(ministack.url, "iam")
     name = name or f"user-{os.urandom(4).hex()}"
     iam.create_user(UserName=name)
     allow = {"Effect": "Allow", "Action": action, "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}
@@ -282,58 +279,3 @@ def user(ministack: Ministack, bucket: str, action: str, name: str | None = None
     key = iam.create_access_key(UserName=name)["AccessKey"]
     iam.close()
     return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
-
-
-class swallowing_answers:  # noqa: N801 - reads as what it is at its one use
-    """A TCP relay to the server that forwards requests always, and answers unless told to swallow them."""
-
-    def __init__(self, server: Ministack) -> None:
-        self._port = int(server.url.rsplit(":", 1)[1])
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._swallow = threading.Event()
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-
-    def __enter__(self) -> tuple[str, threading.Event]:
-        self._start(self._accept)
-        return f"http://127.0.0.1:{self._listening.getsockname()[1]}", self._swallow
-
-    def __exit__(self, *error: object) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        for one in self._open:
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-        for thread in self._threads:
-            thread.join(5)
-        for one in self._open:
-            one.close()
-
-    def _start(self, target: Any, *args: Any) -> None:
-        thread = threading.Thread(target=target, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        for near in self._accepted():
-            far = socket.create_connection(("127.0.0.1", self._port))
-            self._open += [near, far]
-            self._start(self._copy, near, far, None)
-            self._start(self._copy, far, near, self._swallow)
-
-    def _accepted(self) -> Iterator[socket.socket]:
-        while True:
-            try:
-                yield self._listening.accept()[0]
-            except OSError:
-                return
-
-    def _copy(self, source: socket.socket, sink: socket.socket, swallow: threading.Event | None) -> None:
-        try:
-            while data := source.recv(65536):
-                if swallow is None or not swallow.is_set():
-                    sink.sendall(data)
-        except OSError:
-            return

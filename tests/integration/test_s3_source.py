@@ -7,22 +7,22 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 from support.loop import in_loop
-from support.ministack import Ministack
 from support.records import Journalled, body, record, write
 
 from scribe_connectors.aws.s3 import S3Sink, S3SinkOptions, S3Source, S3SourceOptions
 from scribe_export.errors import Misconfigured, SourceError
 from scribe_export.interface import Context
+from scribe_local.servers import LocalServer
 
 TEST = {"access_key_id": "test", "secret_access_key": "test"}
 
 
-def source(server: Ministack, bucket: str, *, once: bool = True, **options: Any) -> S3Source:
-    given = {"bucket": bucket, "endpoint_url": server.url, "region": "eu-west-1", "auth": TEST, **options}
+def source(server: LocalServer, bucket: str, *, once: bool = True, **options: Any) -> S3Source:
+    given = {"bucket": bucket, "endpoint_url": server.url, "region": "us-east-1", "auth": TEST, **options}
     return S3Source(S3SourceOptions.model_validate(given), Context("old", once=once))
 
 
-async def read(server: Ministack, bucket: str, journal: Journalled, **options: Any) -> list[bytes]:
+async def read(server: LocalServer, bucket: str, journal: Journalled, **options: Any) -> list[bytes]:
     reader = source(server, bucket, **options)
     await reader.open()
     try:
@@ -41,7 +41,7 @@ async def read(server: Ministack, bucket: str, journal: Journalled, **options: A
         ("l/{batch_id}.{ext}", "zstd"),
     ],
 )
-def test_what_the_sink_wrote_is_read_back_once(ministack: Ministack, bucket: str, key: str, compression: str) -> None:
+def test_what_the_sink_wrote_is_read_back_once(ministack: LocalServer, bucket: str, key: str, compression: str) -> None:
     @in_loop
     async def check() -> None:
         given = {"bucket": bucket, "key": key, "compression": compression, "endpoint_url": ministack.url, "auth": TEST}
@@ -57,7 +57,7 @@ def test_what_the_sink_wrote_is_read_back_once(ministack: Ministack, bucket: str
 
 
 @in_loop
-async def test_late_keys_and_replaced_objects_are_found(ministack: Ministack, s3: Any, bucket: str) -> None:
+async def test_late_keys_and_replaced_objects_are_found(ministack: LocalServer, s3: Any, bucket: str) -> None:
     journal = Journalled()
     s3.put_object(Bucket=bucket, Key="m.json", Body=body(1))
     await read(ministack, bucket, journal)
@@ -67,7 +67,7 @@ async def test_late_keys_and_replaced_objects_are_found(ministack: Ministack, s3
 
 
 @in_loop
-async def test_more_keys_than_a_page_are_all_listed(ministack: Ministack, s3: Any, bucket: str) -> None:
+async def test_more_keys_than_a_page_are_all_listed(ministack: LocalServer, s3: Any, bucket: str) -> None:
     def put(n: int) -> None:
         s3.put_object(Bucket=bucket, Key=f"p/{n:05}.json", Body=b'{"scan_id":%d}' % n)
 
@@ -81,7 +81,7 @@ async def test_more_keys_than_a_page_are_all_listed(ministack: Ministack, s3: An
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_a_large_object_resumes_at_the_line_taken(ministack: Ministack, s3: Any, bucket: str, compress: Any) -> None:
+def test_a_large_object_resumes_at_the_line_taken(ministack: LocalServer, s3: Any, bucket: str, compress: Any) -> None:
     @in_loop
     async def check() -> None:
         content = b"".join(body(n, audio="x" * 20_000) + b"\n" for n in range(1, 1001))
@@ -103,7 +103,7 @@ def test_a_large_object_resumes_at_the_line_taken(ministack: Ministack, s3: Any,
 
 
 @in_loop
-async def test_a_corrupt_object_stops_no_other(ministack: Ministack, s3: Any, bucket: str) -> None:
+async def test_a_corrupt_object_stops_no_other(ministack: LocalServer, s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a.jsonl.gz", Body=b"this is no gzip")
     s3.put_object(Bucket=bucket, Key="b.json", Body=body(1))
     s3.put_object(Bucket=bucket, Key="c.json", Body=body(2, audio="x" * 5000))
@@ -115,7 +115,7 @@ async def test_a_corrupt_object_stops_no_other(ministack: Ministack, s3: Any, bu
 
 
 @in_loop
-async def test_an_archive_shaped_by_fields_is_refused_by_name(ministack: Ministack, bucket: str) -> None:
+async def test_an_archive_shaped_by_fields_is_refused_by_name(ministack: LocalServer, bucket: str) -> None:
     given = {"bucket": bucket, "key": "s/{scan_id}.json", "endpoint_url": ministack.url, "auth": TEST}
     archive = S3Sink(S3SinkOptions.model_validate({**given, "fields": {"exclude": ["config"]}}), Context("archive"))
     await write(archive, [record(1)])
@@ -125,7 +125,7 @@ async def test_an_archive_shaped_by_fields_is_refused_by_name(ministack: Minista
 
 
 @in_loop
-async def test_new_objects_are_found_while_following(ministack: Ministack, s3: Any, bucket: str) -> None:
+async def test_new_objects_are_found_while_following(ministack: LocalServer, s3: Any, bucket: str) -> None:
     journal = Journalled()
     reader = source(ministack, bucket, once=False, poll_interval=0.01)
     taken = reader.deliveries(journal)
@@ -140,13 +140,13 @@ async def test_new_objects_are_found_while_following(ministack: Ministack, s3: A
 
 
 @in_loop
-async def test_a_missing_bucket_is_for_the_operator(ministack: Ministack) -> None:
+async def test_a_missing_bucket_is_for_the_operator(ministack: LocalServer) -> None:
     with pytest.raises(Misconfigured, match="NoSuchBucket"):
         await read(ministack, "no-such-bucket", Journalled())
 
 
 @in_loop
-async def test_the_checkpoint_is_text(ministack: Ministack, s3: Any, bucket: str) -> None:
+async def test_the_checkpoint_is_text(ministack: LocalServer, s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="é/1.json", Body=body(1))
     journal = Journalled()
     await read(ministack, bucket, journal)

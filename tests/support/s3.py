@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
@@ -38,3 +38,12 @@ def new_bucket(client: S3Client, *, versioned: bool = False) -> str:
     if versioned:
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     return name
+
+
+def aws_client(url: str, service: str) -> Any:
+    """A client of another service of the local server."""
+    return boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION).client(
+        service,  # type: ignore[call-overload]  # the stubs list every service by name
+        endpoint_url=url,
+        config=Config(retries={"total_max_attempts": 1}),
+    )

@@ -36,6 +36,10 @@ class S3SinkOptions(BucketOptions, ObjectOptions):
     tags: dict[str, str] = Field(default_factory=dict, max_length=10)
     """Of every object. Needs the right s3:PutObjectTagging."""
 
+    def place(self) -> str:
+        """Two destinations must not have the same."""
+        return f"{self.endpoint_url or 's3'}/{self.bucket}/{self.key}"
+
 
 class S3Sink(ObjectSink):
     """Puts each object where there is none, with ``If-None-Match: *``, so that a repeat changes nothing.

@@ -25,6 +25,10 @@ class FileSinkOptions(ObjectOptions):
     directory: str = Field(min_length=1)
     """The folder; made if its parent exists. Relative to the config's own."""
 
+    def place(self) -> str:
+        """Two destinations must not have the same."""
+        return f"{Path(self.directory)}/{self.key}"
+
 
 class FileSink(ObjectSink):
     """Writes each file whole, synced with its folder, and never over another.

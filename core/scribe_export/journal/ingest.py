@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scribe_export.errors import InvalidScan, JournalFull
+from scribe_export.codec import same_json
+from scribe_export.errors import JournalFull
 from scribe_export.journal.bodies import read_body
 from scribe_export.journal.database import Database
 from scribe_export.model import Record
-from scribe_export.scan import decode_document
 
 NO_DESTINATION = -1
 """In `delivery.destination`: the body was no scan, so no rule could route it."""
@@ -171,12 +171,7 @@ def _note_failures(db: Database, seq: int, scan: NewScan, now: float) -> None:
 
 def _same_json(db: Database, seq: int, body: bytes) -> bool:
     stored = read_body(db, seq)
-    if stored is None:
-        return False
-    try:
-        return decode_document(stored) == decode_document(body)
-    except InvalidScan:
-        return False
+    return stored is not None and same_json(stored, body)
 
 
 def bits(mask: int) -> list[int]:

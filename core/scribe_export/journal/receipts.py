@@ -69,3 +69,15 @@ def receipts(db: Database, seq: int | None = None) -> Iterator[Receipt]:
         values = list(row)
         values[5] = None if values[5] is None else tuple(json.loads(values[5]))
         yield Receipt(*values)
+
+
+def broken_links(db: Database) -> list[int]:
+    """The receipts that do not carry the hash of the one before them, by row; the oldest one kept is taken at its word."""
+    broken: list[int] = []
+    before: bytes | None = None
+    columns = "id, hash, destination, outcome, first_seq, last_seq, members, count, batch_id, name, answer, at"
+    for number, found, *row in db.connection.execute(f"SELECT {columns} FROM receipt ORDER BY id"):  # noqa: S608
+        if before is not None and link(before, row) != found:
+            broken.append(number)
+        before = found
+    return broken

@@ -147,7 +147,9 @@ class Lane:
     async def _hold_open(self) -> None:
         self._log.warning("destination held", reason=self.breaker.reason)
         await self._store.do(self._with_breaker(lambda _: None))
-        await self._bell.wait(self._clock, max(self.breaker.remaining(), 1.0))
+        until = self._clock.monotonic() + max(self.breaker.remaining(), 1.0)
+        while not self._stopping and (left := until - self._clock.monotonic()) > 0:
+            await self._bell.wait(self._clock, left)
 
     async def _load(self) -> None:
         def load(db: Database) -> tuple[list[SealedBatch], Backlog]:

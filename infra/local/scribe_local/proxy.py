@@ -112,7 +112,8 @@ class Proxy:
             finally:
                 self._open.discard(server_writer)
                 server_writer.transport.abort()
-        except OSError:
+        except (OSError, asyncio.CancelledError):
+            # Only `_end` cancels; a cancelled task would be reported by the stream's own callback.
             _reset(writer)
         finally:
             self._open.discard(writer)

@@ -1,0 +1,92 @@
+"""The program with one promise broken on purpose: ``python -m support.mutant_main MUTANT COMMAND …``.
+
+``none`` breaks nothing. Every one knows the source ``spool``.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from support import spool
+
+from scribe_export import feed, intake
+from scribe_export.cli import main
+from scribe_export.interface import Sink
+from scribe_export.journal import database, ingest
+from scribe_export.journal.batches import SealedBatch
+from scribe_export.lane import lane, sending
+from scribe_export.model import Delivery, Encoded
+
+
+def ack_before_commit() -> None:
+    """A source is acknowledged before the journal has its scans."""
+    commit = feed.Feed._commit
+
+    async def acked_first(self: feed.Feed, delivery: Delivery, scans: Any, turn: Any) -> Any:
+        await delivery.ack()
+        return await commit(self, Delivery(delivery.incoming, delivery.checkpoint), scans, turn)
+
+    _replace(feed.Feed, "_commit", acked_first)
+
+
+def delivered_before_send() -> None:
+    """A batch is settled as delivered, and then written."""
+    settle = lane.Lane._settle
+    unsent: dict[str, Callable[[], Any]] = {}
+
+    async def promise(sink: Sink, encoded: Encoded) -> sending.Delivered:
+        unsent[encoded.batch.id] = partial(sink.write, encoded)
+        return sending.Delivered("")
+
+    async def settled_first(self: lane.Lane, batch: SealedBatch, outcome: sending.Outcome) -> None:
+        await settle(self, batch, outcome)
+        await unsent.pop(batch.batch_id)()
+
+    _replace(lane, "write", promise)
+    _replace(lane.Lane, "_settle", settled_first)
+
+
+def cursor_before_rows() -> None:
+    """A source's checkpoint is committed before the scans that it passes over."""
+    commit = intake.Intake.commit
+
+    async def cursor_first(
+        self: intake.Intake,
+        scans: Sequence[Any],
+        origin: intake.Origin,
+        checkpoint: Mapping[str, str | None] | None = None,
+        **settings: Any,
+    ) -> Any:
+        await self._store.do(
+            lambda db: ingest.ingest(
+                db, [], conflicts=ingest.ConflictMasks(), source=origin.source, checkpoint=checkpoint
+            )
+        )
+        return await commit(self, scans, origin, None, **settings)
+
+    _replace(intake.Intake, "commit", cursor_first)
+
+
+def synchronous_normal() -> None:
+    """A commit returns before the write-ahead log is on the disk."""
+    _replace(database, "SYNCHRONOUS", "NORMAL")
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} any more: this mutant breaks nothing"
+    setattr(owner, name, value)
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "none": lambda: None,
+    "ack_before_commit": ack_before_commit,
+    "delivered_before_send": delivered_before_send,
+    "cursor_before_rows": cursor_before_rows,
+    "synchronous_normal": synchronous_normal,
+}
+
+if __name__ == "__main__":
+    spool.register()
+    MUTANTS[sys.argv.pop(1)]()
+    main(prog_name="scribe-export")
