@@ -37,7 +37,7 @@ def test_a_wrong_file_is_told_line_by_line_by_every_command(words: tuple[str, ..
     assert told[1].startswith(
         'export.yaml:3:25: destinations.archive.direktory: unknown option, did you mean "directory"?'
     )
-    assert any(line.startswith("export.yaml:3:") and "directory: is required" in line for line in told)
+    assert len(told) == 2
     assert not (tmp_path / "state").exists()
 
 

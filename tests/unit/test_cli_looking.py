@@ -143,7 +143,7 @@ def test_a_dead_letter_is_discarded_only_after_a_yes(conflict: Path) -> None:
     assert "Discard 1 dead letters for good?" in asked.stderr
     assert command(conflict, "dlq", "discard", "export.yaml", "--yes", "--json").json() == {"discarded": 1}
     assert command(conflict, "run", "export.yaml", "--until-idle").code == 0
-    assert "archive: discarded" in command(conflict, "trace", "export.yaml", "1").stdout
+    assert "(by an operator)" in command(conflict, "trace", "export.yaml", "1").stdout
 
 
 def test_a_trace_of_a_scan_that_never_came_says_so(tmp_path: Path) -> None:
