@@ -84,7 +84,7 @@ def receipts(db: Database, seq: int | None = None) -> Iterator[Receipt]:
 
 
 def broken_links(db: Database) -> list[int]:
-    """The receipts that do not carry the hash of the one before them, by row; the oldest one kept is taken at its word."""
+    """The receipts that do not carry the hash of the one before them, by row; the oldest kept is taken at its word."""
     broken: list[int] = []
     before: bytes | None = None
     columns = "id, hash, destination, outcome, first_seq, last_seq, members, count, batch_id, name, answer, at"
