@@ -13,7 +13,7 @@ COMMON: dict[str, type[Options]] = {
     "source": SourceOptions,
     "scanner": ScannerOptions,
 }
-SHARED = {"sinks": SinkOptions, "sources": SourceOptions, "scanners": ScannerOptions}
+SHARED: dict[str, type[Options]] = {"sinks": SinkOptions, "sources": SourceOptions, "scanners": ScannerOptions}
 MARKED = re.compile(r"<!-- options: ([a-z0-9_ ]+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
