@@ -37,7 +37,14 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float: 
 @click.command(short_help="Deliver every scan until stopped.")
 @config_argument
 @click.option("--until-idle", is_flag=True, help="Deliver what the sources have now, then end.")
-@click.option("--max-wait", default="10m", callback=_duration, show_default=True, help="End --until-idle after this.")
+@click.option(
+    "--max-wait",
+    metavar="DURATION",
+    default="10m",
+    callback=_duration,
+    show_default=True,
+    help="End --until-idle after this.",
+)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
