@@ -10,10 +10,9 @@ from unittest.mock import patch
 from scribe_export.interface import Sink
 from scribe_export.journal import batches as rows
 from scribe_export.journal import blobs, collect, dead, destinations, seal, settle
-from scribe_export.journal.batches import Member, SealedBatch
+from scribe_export.journal.batches import SealedBatch
 from scribe_export.journal.collect import Lane
 from scribe_export.journal.database import Database
-from scribe_export.journal.ingest import last_seq
 from scribe_export.lane import sending
 from scribe_export.model import Batch, Encoded, Record
 
