@@ -22,6 +22,7 @@ from scribe_export.exporter import Exporter
 from scribe_export.journal.ballast import BALLAST_BYTES
 from scribe_export.journal.status import JournalStatus, journal_status
 from scribe_export.options import parse_duration
+from scribe_export.scanning import resume_requests
 
 log = structlog.get_logger()
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -90,6 +91,8 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> tuple[Journ
         async with anyio.create_task_group() as tasks:
             await tasks.start(on_signal)
             tasks.start_soon(serve, exporter)
+            if config.scanner:
+                tasks.start_soon(resume_requests, exporter)
             log.info(
                 "ready",
                 pipeline=config.pipeline,

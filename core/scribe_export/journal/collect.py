@@ -119,7 +119,7 @@ def _remove_range(db: Database, first: int, last: int) -> None:
 
 
 def prune(db: Database, history: float) -> bool:
-    """Forget, in one slice, scans and receipts older than `history` seconds that hold nothing; True if there is more."""
+    """Forget, in one slice, scans, requests and receipts older than `history` seconds that hold nothing; True if there is more."""
     before = db.clock.now() - history
     gone = db.connection.execute(
         "DELETE FROM scan WHERE seq IN (SELECT seq FROM scan WHERE at < ? AND seq NOT IN (SELECT seq FROM body)"
@@ -128,5 +128,10 @@ def prune(db: Database, history: float) -> bool:
     ).rowcount
     gone += db.connection.execute(
         "DELETE FROM receipt WHERE id IN (SELECT id FROM receipt WHERE at < ? ORDER BY id LIMIT ?)", (before, SLICE)
+    ).rowcount
+    gone += db.connection.execute(
+        "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE at < ? AND state IN ('done', 'failed')"
+        " ORDER BY id LIMIT ?)",
+        (before, SLICE),
     ).rowcount
     return gone >= SLICE
