@@ -19,7 +19,13 @@ FLIPPED = 123
 
 
 def _archive(key: str) -> dict[str, Any]:
-    return {"type": "file", "directory": "mount/archive", "key": key, "batch": {"max_age": "20ms"}, "breaker": {"timeout": "300ms"}}
+    return {
+        "type": "file",
+        "directory": "mount/archive",
+        "key": key,
+        "batch": {"max_age": "20ms"},
+        "breaker": {"timeout": "300ms"},
+    }
 
 
 def _backlog(folder: Path, oracle: Oracle, key: str) -> Pipeline:

@@ -25,7 +25,9 @@ class SpoilingServer:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if spoils(self.command, self.path):
                     outer.spoilt += 1
-                    self._answer(500, [("Content-Type", "application/xml")], b"<Error><Code>InternalError</Code></Error>")
+                    self._answer(
+                        500, [("Content-Type", "application/xml")], b"<Error><Code>InternalError</Code></Error>"
+                    )
                     return
                 connection = http.client.HTTPConnection("127.0.0.1", target_port, timeout=30)
                 try:
