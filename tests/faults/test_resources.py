@@ -154,7 +154,7 @@ def test_large_scans_reach_every_destination_whole(
         "region": "us-east-1",
         "auth": {"access_key_id": "test", "secret_access_key": "test"},
     }
-    destinations = {
+    destinations: dict[str, dict[str, Any]] = {
         "each": {**store, "key": "each/{scan_id}.json"},
         "lake": {**store, "key": "lake/{batch_id}.{ext}", "compression": "zstd", "batch": {"max_age": "50ms"}},
         "local": {"type": "file", "directory": "archive", "key": "local/{scan_id}.json"},

@@ -1,5 +1,6 @@
 """`run`: the exporter itself."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -81,7 +82,7 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> tuple[Journ
                 task_status.started()
                 number = await anext(aiter(signals))
             for again in _SIGNALS:
-                signal.signal(again, lambda *_: os._exit(0))
+                asyncio.get_running_loop().add_signal_handler(again, os._exit, 0)
             stopped = True
             log.info("stopping", signal=signal.Signals(number).name, drain_timeout=config.drain_timeout)
             _end_by(exporter, config.drain_timeout)
