@@ -13,10 +13,10 @@ from scribe_export.journal.batches import (
     SealedBatch,
     add_batch,
     batches,
+    frozen,
     members_of,
     remove_batch,
     reseal,
-    shape_id,
 )
 from scribe_export.journal.database import Database
 from scribe_export.journal.ingest import NO_DESTINATION
@@ -135,7 +135,7 @@ def replay_exceptions(db: Database, destination: int, members: Sequence[Member],
     for member in members:
         if member.seq in sealing.partitions:
             groups.setdefault(sealing.partitions[member.seq], []).append(member)
-    shape = shape_id(db, sealing.shape)
+    shape = frozen(db, sealing.shape)
     sealed = [
         add_batch(db, destination, group, partition=partition, shape=shape, by_record=sealing.by_record, explicit=True)
         for partition, group in groups.items()
