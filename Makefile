@@ -50,7 +50,7 @@ $(VENV)/.demo: requirements/demo.lock pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
-	@echo "Installing the development environment into $(VENV): about 130 MB to download, once."
+	@echo "Installing the development environment into $(VENV): about 120 MB to download, once."
 	@$(BIN)/python $(PIP) --require-hashes -r requirements/dev.lock
 	@$(BIN)/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.demo
