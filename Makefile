@@ -16,7 +16,7 @@ demo: $(VENV)/.demo $(CLOUD)/.installed ## scans from a simulated scanner to S3 
 	@$(BIN)/scribe-export demo
 
 test: $(VENV)/.dev $(CLOUD)/.installed check ## lint, types and every fast test
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 check: $(VENV)/.dev ## lint, types and layering
 	@$(BIN)/ruff check .
