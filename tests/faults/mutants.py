@@ -183,17 +183,17 @@ def collected_under_open_batches() -> AbstractContextManager[Any]:
 
 def collected_under_exceptions() -> AbstractContextManager[Any]:
     """Rule 11: dead letters do not hold their bodies."""
-    return _collecting_without("delivery", "seq")
+    return _collecting_without("FROM delivery WHERE")
 
 
 def collected_under_explicit_batches() -> AbstractContextManager[Any]:
     """Rule 11: members of a divided batch do not hold their bodies."""
-    return _collecting_without("member", "seq")
+    return _collecting_without("FROM member WHERE")
 
 
 def collected_under_dead_batches() -> AbstractContextManager[Any]:
     """Rule 11: a batch that died does not hold its bodies."""
-    return patch.object(collect, "_in_ranges", lambda seq, routes, ranges: False)
+    return _collecting_without("FROM batch WHERE")
 
 
 def collected_before_a_lane() -> AbstractContextManager[Any]:
@@ -244,27 +244,23 @@ def blob_not_synced() -> AbstractContextManager[Any]:
 
 
 class _Without:
-    """A connection on which one table looks empty to the collector."""
+    """A connection on which some rows are not found."""
 
-    def __init__(self, connection: Any, table: str, column: str) -> None:
-        self._connection, self._subquery = connection, f"(SELECT {column} FROM {table} WHERE"
-        self._empty = f"(SELECT {column} FROM {table} WHERE 0 AND"
+    def __init__(self, connection: Any, rows: str) -> None:
+        self._connection, self._rows = connection, rows
 
     def execute(self, statement: str, *arguments: Any) -> Any:
-        return self._connection.execute(statement.replace(self._subquery, self._empty), *arguments)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+        return self._connection.execute(statement.replace(self._rows, f"{self._rows} 0 AND"), *arguments)
 
 
-def _collecting_without(table: str, column: str) -> AbstractContextManager[Any]:
-    real = collect.remove_bodies
+def _collecting_without(rows: str) -> AbstractContextManager[Any]:
+    real = collect._held_apart
 
-    def remove_bodies(db: Database, after: int, upto: int, held: int) -> int:
-        with patch.object(db, "connection", _Without(db.connection, table, column)):
-            return real(db, after, upto, held)
+    def held_apart(db: Database, after: int, upto: int) -> list[int]:
+        with patch.object(db, "connection", _Without(db.connection, rows)):
+            return list(real(db, after, upto))
 
-    return patch.object(collect, "remove_bodies", remove_bodies)
+    return patch.object(collect, "_held_apart", held_apart)
 
 
 MUTANTS: Mapping[str, Mutant] = {

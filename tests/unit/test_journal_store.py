@@ -122,6 +122,7 @@ def test_what_has_no_room_fails_alone_and_the_ballast_is_given_up(
         async with store_in(tmp_path / "state") as store:
             assert (tmp_path / "state" / "ballast").exists()
             monkeypatch.setattr(Ballast, "restore", lambda ballast: None)
+            monkeypatch.setattr("scribe_export.journal.store.room", lambda folder: 0)
             monkeypatch.setattr(store.database, "commit", _full_if("hungry", store.database))
             results = await grouped(store, counting("a"), lambda db: db.count("hungry", 1), counting("b"))
             assert [type(result) for result in results] == [type(None), JournalFull, type(None)]

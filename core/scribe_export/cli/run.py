@@ -1,5 +1,6 @@
 """`run`: the exporter itself."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import anyio
 import click
 import structlog
+from anyio.abc import TaskStatus
 
 from scribe_export import config as configuration
 from scribe_export import logs
@@ -21,8 +23,10 @@ from scribe_export.exporter import Exporter
 from scribe_export.journal.ballast import BALLAST_BYTES
 from scribe_export.journal.status import JournalStatus, journal_status
 from scribe_export.options import parse_duration
+from scribe_export.scanning import resume_requests
 
 log = structlog.get_logger()
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float:  # noqa: ARG001
@@ -35,7 +39,14 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float: 
 @click.command(short_help="Deliver every scan until stopped.")
 @config_argument
 @click.option("--until-idle", is_flag=True, help="Deliver what the sources have now, then end.")
-@click.option("--max-wait", default="10m", callback=_duration, show_default=True, help="End --until-idle after this.")
+@click.option(
+    "--max-wait",
+    metavar="DURATION",
+    default="10m",
+    callback=_duration,
+    show_default=True,
+    help="End --until-idle after this.",
+)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
@@ -65,21 +76,24 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> tuple[Journ
     async with Exporter(config, once=until_idle) as exporter:
         stopped = False
 
-        async def on_signal() -> None:
+        async def on_signal(*, task_status: TaskStatus[None]) -> None:
             nonlocal stopped
-            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                async for number in signals:
-                    if stopped:
-                        os._exit(0)
-                    stopped = True
-                    log.info("stopping", signal=signal.Signals(number).name, drain_timeout=config.drain_timeout)
-                    _end_by(exporter, config.drain_timeout)
-                    exporter.stop()
-                    tasks.cancel_scope.cancel()
+            with anyio.open_signal_receiver(*_SIGNALS) as signals:
+                task_status.started()
+                number = await anext(aiter(signals))
+            for again in _SIGNALS:
+                asyncio.get_running_loop().add_signal_handler(again, os._exit, 0)
+            stopped = True
+            log.info("stopping", signal=signal.Signals(number).name, drain_timeout=config.drain_timeout)
+            _end_by(exporter, config.drain_timeout)
+            exporter.stop()
+            tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(on_signal)
+            await tasks.start(on_signal)
             tasks.start_soon(serve, exporter)
+            if config.scanner:
+                tasks.start_soon(resume_requests, exporter)
             log.info(
                 "ready",
                 pipeline=config.pipeline,
