@@ -69,7 +69,10 @@ def retried_with_what_came_since() -> AbstractContextManager[Any]:
             "SELECT 1 FROM batch WHERE destination=? AND id<>? AND last_seq >= ?",
             (batch.destination, batch.id, batch.first_seq),
         ).fetchone()
-        settled = db.connection.execute("SELECT 1 FROM receipt WHERE last_seq >= ?", (batch.first_seq,)).fetchone()
+        settled = db.connection.execute(
+            "SELECT 1 FROM receipt JOIN destination ON name=destination WHERE destination.id=? AND last_seq >= ?",
+            (batch.destination, batch.first_seq),
+        ).fetchone()
         if not batch.explicit and after is None and settled is None:
             rows.remove_batch(db, batch)
             db.connection.execute(

@@ -8,7 +8,7 @@ import structlog
 
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalUnusable
-from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, LARGE_HOLE, PAGE_SIZE, Database
+from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, LARGE_HOLE, PAGE_SIZE, Database, unopened
 from scribe_export.journal.folder import StateFolder
 from scribe_export.journal.recover import interrupted, recover, recovered, set_aside
 
@@ -95,6 +95,9 @@ def _problem(path: Path) -> str | None:
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
+        found = unopened(file, error)
+        if not isinstance(found, JournalUnusable):
+            raise found from error
         return str(error)
     return None if found == "ok" else str(found)
 
