@@ -353,8 +353,7 @@ class Pipeline:
         count = self.change(lambda: destinations.forget(self.db, name))
         if count != len(held):
             raise Broken(f"{name} held {len(held)} scans, {count} were reported")
-        for seq in held:
-            self.owed[name, seq] = "discarded"
+        self.owed = {key: place for key, place in self.owed.items() if key[0] != name}
         self.delivered.pop(name, None)
         self.cursors.pop(name, None)
 

@@ -60,25 +60,24 @@ def sealed_after_the_send() -> Iterator[None]:
 
 
 def retried_with_what_came_since() -> AbstractContextManager[Any]:
-    """Rule 2: a failed batch goes back among the scans that wait, and is sealed again with those that came since."""
+    """Rule 2: a failed batch is sent again with the next scan that waits, which nobody sealed."""
     real = settle.again
 
     def again(db: Database, batch: SealedBatch, **why: Any) -> SealedBatch:
         kept = real(db, batch, **why)
-        after = db.connection.execute(
-            "SELECT 1 FROM batch WHERE destination=? AND id<>? AND last_seq >= ?",
-            (batch.destination, batch.id, batch.first_seq),
+        run = db.connection.execute
+        (cursor,) = run("SELECT sealed_seq FROM destination WHERE id=?", (batch.destination,)).fetchone()
+        waiting = run(
+            "SELECT seq, size FROM scan WHERE seq > ? AND routes & ? ORDER BY seq", (cursor, 1 << batch.destination)
         ).fetchone()
-        settled = db.connection.execute(
-            "SELECT 1 FROM receipt JOIN destination ON name=destination WHERE destination.id=? AND last_seq >= ?",
-            (batch.destination, batch.first_seq),
-        ).fetchone()
-        if not batch.explicit and after is None and settled is None:
-            rows.remove_batch(db, batch)
-            db.connection.execute(
-                "UPDATE destination SET sealed_seq=? WHERE id=?", (batch.first_seq - 1, batch.destination)
-            )
-        return kept
+        if waiting is None or batch.explicit or batch.last_seq != cursor:
+            return kept
+        seq, size = waiting
+        run("UPDATE batch SET last_seq=?, count=count+1, size=size+? WHERE id=?", (seq, size, batch.id))
+        run("UPDATE destination SET sealed_seq=? WHERE id=?", (seq, batch.destination))
+        found = rows.find_batch(db, batch.id)
+        assert found is not None
+        return found
 
     return patch.object(settle, "again", again)
 

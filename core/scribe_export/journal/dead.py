@@ -125,8 +125,9 @@ def replay_batch(db: Database, batch: SealedBatch, seqs: Collection[int]) -> lis
             f"batch {batch.batch_id} may have been applied whole, so one scan of it cannot be sent alone; "
             "replay the whole batch"
         )
+    sealed = reseal(db, batch, [chosen], attempts=0, next_at=0.0)
     _take_out(db, batch, members, chosen)
-    return reseal(db, batch, [chosen], attempts=0, next_at=0.0)
+    return sealed
 
 
 def replay_exceptions(db: Database, destination: int, members: Sequence[Member], sealing: Sealing) -> list[SealedBatch]:
