@@ -16,7 +16,7 @@ demo: $(VENV)/.demo $(CLOUD)/.installed ## scans from a simulated scanner to S3 
 	@$(BIN)/scribe-export demo
 
 test: $(VENV)/.dev $(CLOUD)/.installed check ## lint, types and every fast test
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 check: $(VENV)/.dev ## lint, types and layering
 	@$(BIN)/ruff check .
@@ -50,7 +50,7 @@ $(VENV)/.demo: requirements/demo.lock pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
-	@echo "Installing the development environment into $(VENV): about 130 MB to download, once."
+	@echo "Installing the development environment into $(VENV): about 120 MB to download, once."
 	@$(BIN)/python $(PIP) --require-hashes -r requirements/dev.lock
 	@$(BIN)/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.demo

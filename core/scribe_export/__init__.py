@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scribe_export.accepted import Accepted
+    from scribe_export.asking import deliver_blocking
     from scribe_export.clock import Clock, SystemClock
     from scribe_export.errors import (
         BreakerOpen,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         Throttled,
         Transient,
     )
-    from scribe_export.exporter import Exporter, deliver_blocking
+    from scribe_export.exporter import Exporter
     from scribe_export.interface import Checkpoint, Connector, Context, Scanner, Sink, Source
     from scribe_export.model import (
         Batch,
@@ -140,7 +141,8 @@ _MODULES = {
         "Throttled",
         "Transient",
     ),
-    "exporter": ("Exporter", "deliver_blocking"),
+    "asking": ("deliver_blocking",),
+    "exporter": ("Exporter",),
     "interface": ("Checkpoint", "Connector", "Context", "Scanner", "Sink", "Source"),
     "model": (
         "Batch",

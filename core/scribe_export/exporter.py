@@ -265,16 +265,3 @@ class Exporter:
     def _close_journal(self) -> None:
         self.store.stop()
         self._journal.close()
-
-
-def deliver_blocking(path: str | Path, scan: bytes | Mapping[str, Any]) -> Accepted:
-    """Journal one scan from plain code, without sources or lanes: a running exporter, or the next one, delivers it.
-
-    Raises `StateOwned` if an exporter runs on the same state folder: use `send` through it instead.
-    """
-    return anyio.run(functools.partial(_deliver_once, configuration.load(path), scan))
-
-
-async def _deliver_once(config: Config, scan: bytes | Mapping[str, Any]) -> Accepted:
-    async with Exporter(config, sources=False, lanes=False) as exporter:
-        return await exporter.deliver(scan)

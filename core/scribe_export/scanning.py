@@ -101,5 +101,15 @@ class Requests:
         await self._exporter.store.do(lambda db: finish(db, request_id, error=why))
 
 
+async def resume_requests(exporter: Exporter) -> None:
+    """Look, once, at the requests that an earlier run left unfinished."""
+    requests = Requests(exporter)
+    try:
+        await requests.resume()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await requests.close()
+
+
 def _surely_not_performed(error: BaseException) -> bool:
     return isinstance(error, Transient) and error.applied == "no" and not isinstance(error, Rejected | InvalidScan)

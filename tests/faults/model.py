@@ -180,8 +180,10 @@ class Pipeline:
         """Do a command in a transaction; None if the process died before its commit."""
         if torn:
             self.db.begin()
-            command()
-            self.crash()
+            try:
+                command()
+            finally:
+                self.crash()
             return None
         with self.db.transaction():
             return command()

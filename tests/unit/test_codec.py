@@ -101,7 +101,7 @@ def test_a_document_is_the_same_however_it_is_spelled(document: object) -> None:
         (b"[" * 100_000, b"[" * 100_001, False),
     ],
 )
-def test_json_is_compared_by_its_values(one: bytes, other: bytes, same: bool) -> None:  # noqa: FBT001 - a table
+def test_json_is_compared_by_its_values(one: bytes, other: bytes, same: bool) -> None:
     assert same_json(one, other) is same
 
 

@@ -10,8 +10,9 @@ import click
 
 from scribe_export import config as configuration
 from scribe_export import logs
+from scribe_export.asking import ask_or_do
 from scribe_export.cli.printable import printable
-from scribe_export.cli.shared import Command, ask_or_do, config_argument, json_option, print_json, print_table
+from scribe_export.cli.shared import Command, config_argument, json_option, print_json, print_table
 from scribe_export.journal.dead import Selection
 from scribe_export.journal.looking import dead_letters_at, reading, stored_body
 

@@ -23,6 +23,7 @@ from scribe_export.exporter import Exporter
 from scribe_export.journal.ballast import BALLAST_BYTES
 from scribe_export.journal.status import JournalStatus, journal_status
 from scribe_export.options import parse_duration
+from scribe_export.scanning import resume_requests
 
 log = structlog.get_logger()
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -38,7 +39,14 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float: 
 @click.command(short_help="Deliver every scan until stopped.")
 @config_argument
 @click.option("--until-idle", is_flag=True, help="Deliver what the sources have now, then end.")
-@click.option("--max-wait", default="10m", callback=_duration, show_default=True, help="End --until-idle after this.")
+@click.option(
+    "--max-wait",
+    metavar="DURATION",
+    default="10m",
+    callback=_duration,
+    show_default=True,
+    help="End --until-idle after this.",
+)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
@@ -84,6 +92,8 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> tuple[Journ
         async with anyio.create_task_group() as tasks:
             await tasks.start(on_signal)
             tasks.start_soon(serve, exporter)
+            if config.scanner:
+                tasks.start_soon(resume_requests, exporter)
             log.info(
                 "ready",
                 pipeline=config.pipeline,

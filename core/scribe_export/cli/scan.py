@@ -1,13 +1,15 @@
 """`scan`: one scan on request."""
 
+import uuid
 from pathlib import Path
 
 import click
 
 from scribe_export import config as configuration
 from scribe_export import logs
+from scribe_export.asking import ask_or_do
 from scribe_export.cli.printable import printable
-from scribe_export.cli.shared import ask_or_do, config_argument, json_option, print_json
+from scribe_export.cli.shared import config_argument, json_option, print_json
 
 
 @click.command(short_help="Ask the scanner for a scan and journal it.")
@@ -34,7 +36,7 @@ def command(
     if loaded.scanner is None:
         raise click.UsageError(f"{config} has no scanner; add one, like:  scanner: {{type: scribe_api, url: …}}")
     request = {"signal_type": signal_type, "frequency": frequency, "duration": duration, "amplitude": amplitude}
-    answer = ask_or_do(loaded, "scan", {"request": request, "request_id": request_id})
+    answer = ask_or_do(loaded, "scan", {"request": request, "request_id": request_id or uuid.uuid4().hex})
     if as_json:
         print_json(answer)
     else:

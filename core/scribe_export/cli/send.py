@@ -11,8 +11,9 @@ import click
 
 from scribe_export import codec, logs
 from scribe_export import config as configuration
+from scribe_export.asking import ask_or_do
 from scribe_export.cli.printable import printable
-from scribe_export.cli.shared import ask_or_do, config_argument, json_option, print_json
+from scribe_export.cli.shared import config_argument, json_option, print_json
 from scribe_export.errors import InvalidScan
 from scribe_export.model import Incoming
 from scribe_export.scan import read_fields

@@ -2,14 +2,13 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from scribe_export.cli.printable import printable
-from scribe_export.config import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,48 +37,6 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
             for cell, width, right in zip(row, widths, numeric, strict=True)
         )
         click.echo(line.rstrip())
-
-
-def ask_or_do(config: Config, op: str, arguments: Mapping[str, Any]) -> Any:
-    """Have an operation done by the exporter that runs on this state, or do it here if none does."""
-    import anyio
-
-    from scribe_export.control import ask
-    from scribe_export.errors import StateOwned
-
-    try:
-        return ask(config.state_folder, op, arguments)
-    except ConnectionError:
-        pass
-    try:
-        return anyio.run(_do_here, config, op, arguments)
-    except StateOwned:
-        # The owner may just be starting: its socket appears once its journal is open.
-        return ask_when_ready(config, op, arguments)
-
-
-def ask_when_ready(config: Config, op: str, arguments: Mapping[str, Any]) -> Any:
-    """Ask again for a few seconds; raises `StateOwned` if the owner never answers."""
-    import time
-
-    from scribe_export.control import ask
-    from scribe_export.errors import StateOwned
-
-    for _ in range(50):
-        time.sleep(0.1)
-        try:
-            return ask(config.state_folder, op, arguments)
-        except ConnectionError:
-            continue
-    raise StateOwned(f"{config.state_folder}: in use by a process that does not answer")
-
-
-async def _do_here(config: Config, op: str, arguments: Mapping[str, Any]) -> Any:
-    from scribe_export.control import perform
-    from scribe_export.exporter import Exporter
-
-    async with Exporter(config, sources=False, lanes=False) as exporter:
-        return await perform(exporter, op, arguments)
 
 
 def _text(value: Any) -> str:

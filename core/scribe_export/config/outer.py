@@ -33,7 +33,7 @@ class JournalOptions(Options):
     max_record: Size = Field(default=64 * 2**20, ge=1024)
     """The largest scan that is taken."""
     history: Duration = Field(default=7 * 86400.0, ge=0)
-    """How long receipts are kept."""
+    """How long receipts are kept, and scans that left are known again by their ids."""
 
     @model_validator(mode="after")
     def _room_for_a_record(self) -> "JournalOptions":

@@ -84,13 +84,21 @@ class Member:
         return f"{self.scan_id}\0{self.sha256}\n"
 
 
+@dataclass(frozen=True, slots=True)
+class FrozenShape:
+    """What names and encodes batches, and the row that keeps it."""
+
+    row: int
+    values: Mapping[str, Any]
+
+
 def add_batch(
     db: Database,
     destination: int,
     members: Sequence[Identified],
     *,
     partition: str,
-    shape: int,
+    shape: FrozenShape,
     by_record: bool,
     explicit: bool,
     attempts: int = 0,
@@ -102,7 +110,8 @@ def add_batch(
     first, last = members[0].seq, members[-1].seq
     row = (
         destination, first, last, explicit, len(members), sum([member.size for member in members]),
-        f"{first:012d}-{digest[:16]}", digest, partition, shape, by_record, attempts, next_at, unknown, db.clock.now(),
+        f"{first:012d}-{digest[:16]}", digest, partition, shape.row, by_record, attempts, next_at, unknown,
+        db.clock.now(),
     )  # fmt: skip
     cursor = db.connection.execute(
         "INSERT INTO batch(destination, first_seq, last_seq, explicit, count, size, batch_id, digest, partition, shape,"
@@ -114,7 +123,7 @@ def add_batch(
     if explicit:
         db.connection.executemany("INSERT INTO member VALUES(?,?)", [(batch, member.seq) for member in members])
     return SealedBatch(
-        batch, destination, first, last, explicit, row[4], row[5], row[6], digest, partition, shape_of(db, shape),
+        batch, destination, first, last, explicit, row[4], row[5], row[6], digest, partition, shape.values,
         by_record, 0, attempts, next_at, "open", unknown, "", "", row[14],
     )  # fmt: skip
 
@@ -126,25 +135,13 @@ def member_digest(db: Database, destination: int, members: Sequence[Identified])
     return digest.hexdigest()
 
 
-def shape_id(db: Database, shape: Mapping[str, Any]) -> int:
+def frozen(db: Database, shape: Mapping[str, Any]) -> FrozenShape:
     """The row of a shape, made if new."""
     text = json.dumps(shape, sort_keys=True)
     row = db.connection.execute("SELECT id FROM shape WHERE json=?", (text,)).fetchone()
     if row is None:
         row = db.connection.execute("INSERT INTO shape(json) VALUES(?) RETURNING id", (text,)).fetchone()
-    return int(row[0])
-
-
-def shape_of(db: Database, shape: int) -> Mapping[str, Any]:
-    """A shape by its row."""
-    text = db.connection.execute("SELECT json FROM shape WHERE id=?", (shape,)).fetchone()[0]
-    found: Mapping[str, Any] = json.loads(text)
-    return found
-
-
-def shape_row(db: Database, batch: SealedBatch) -> int:
-    """The row of a batch's shape."""
-    return int(db.connection.execute("SELECT shape FROM batch WHERE id=?", (batch.id,)).fetchone()[0])
+    return FrozenShape(int(row[0]), shape)
 
 
 def batches(db: Database, destination: int | None = None, state: str = "open") -> list[SealedBatch]:
@@ -197,7 +194,8 @@ def reseal(
     unknown: bool = False,
 ) -> list[SealedBatch]:
     """Seal members of `parent` anew, in parts; the caller removes the parent in the same transaction."""
-    shape = shape_row(db, parent)
+    row = db.connection.execute("SELECT shape FROM batch WHERE id=?", (parent.id,)).fetchone()[0]
+    shape = FrozenShape(row, parent.shape)
     return [
         add_batch(
             db,

@@ -37,7 +37,7 @@ class Collector:
                 remove_bodies(db, seq - 1, seq, _mask(lane for lane in lanes if lane.done_seq < seq))
             return True
         oldest, newest = db.connection.execute(
-            "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM body"
+            "SELECT coalesce((SELECT min(seq) FROM body), 1), coalesce((SELECT max(seq) FROM body), 0)"
         ).fetchone()
         bounds = [oldest - 1, *(min(max(lane.done_seq, oldest - 1), newest) for lane in lanes), newest]
         for behind in range(len(lanes) + 1):
@@ -119,7 +119,7 @@ def _remove_range(db: Database, first: int, last: int) -> None:
 
 
 def prune(db: Database, history: float) -> bool:
-    """Forget, in one slice, scans and receipts older than `history` seconds that hold nothing; True if there is more."""
+    """Forget one slice of the scans, requests and receipts older than `history` seconds that hold nothing; True for more."""
     before = db.clock.now() - history
     gone = db.connection.execute(
         "DELETE FROM scan WHERE seq IN (SELECT seq FROM scan WHERE at < ? AND seq NOT IN (SELECT seq FROM body)"
@@ -128,5 +128,10 @@ def prune(db: Database, history: float) -> bool:
     ).rowcount
     gone += db.connection.execute(
         "DELETE FROM receipt WHERE id IN (SELECT id FROM receipt WHERE at < ? ORDER BY id LIMIT ?)", (before, SLICE)
+    ).rowcount
+    gone += db.connection.execute(
+        "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE at < ? AND state IN ('done', 'failed')"
+        " ORDER BY id LIMIT ?)",
+        (before, SLICE),
     ).rowcount
     return gone >= SLICE

@@ -13,14 +13,14 @@ from scribe_export.journal.batches import (
     SealedBatch,
     add_batch,
     batches,
+    frozen,
     members_of,
     remove_batch,
     reseal,
-    shape_id,
 )
 from scribe_export.journal.database import Database
 from scribe_export.journal.ingest import NO_DESTINATION
-from scribe_export.journal.receipts import write_receipt
+from scribe_export.journal.receipts import write_discard, write_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def replay_exceptions(db: Database, destination: int, members: Sequence[Member],
     for member in members:
         if member.seq in sealing.partitions:
             groups.setdefault(sealing.partitions[member.seq], []).append(member)
-    shape = shape_id(db, sealing.shape)
+    shape = frozen(db, sealing.shape)
     sealed = [
         add_batch(db, destination, group, partition=partition, shape=shape, by_record=sealing.by_record, explicit=True)
         for partition, group in groups.items()
@@ -167,9 +167,10 @@ def discard(db: Database, letters: Sequence[DeadLetter]) -> int:
     A batch that may have been applied is discarded whole or not at all; raises `JournalError` otherwise.
     """
     ids = dict(db.connection.execute("SELECT name, id FROM destination"))
-    for letter in letters:
-        if letter.batch is None:
-            remove_exceptions(db, ids.get(letter.destination, NO_DESTINATION), [letter.seq])
+    for name in dict.fromkeys(letter.destination for letter in letters if letter.batch is None):
+        seqs = [letter.seq for letter in letters if letter.batch is None and letter.destination == name]
+        remove_exceptions(db, ids.get(name, NO_DESTINATION), seqs)
+        write_discard(db, name, seqs)
     chosen: dict[int, set[int]] = {}
     for letter in letters:
         if letter.batch is not None:

@@ -14,7 +14,7 @@ from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.journal.bodies import fetch_members, read_body
 from scribe_export.journal.database import FILE_NAME, Database
 from scribe_export.journal.dead import DeadLetter, Selection, dead_letters
-from scribe_export.journal.receipts import receipts
+from scribe_export.journal.receipts import Receipt, receipts
 from scribe_export.journal.status import open_read_only
 from scribe_export.router import Router
 
@@ -116,9 +116,7 @@ def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step
         routed = bool(routes >> number & 1)
         mine = [receipt for receipt in written if receipt.destination == name and (routed or receipt.members)]
         for receipt in mine:
-            named = f"as {receipt.name}" if receipt.name else f"in batch {receipt.batch_id}"
-            answer = f", answer {receipt.answer}" if receipt.answer else ""
-            yield Step(name, receipt.outcome, moment(receipt.at), named + answer)
+            yield Step(name, receipt.outcome, moment(receipt.at), _told(receipt))
         if dead:
             yield Step(name, "dead", moment(dead[2]), f"{dead[0]}: {dead[1]}")
             continue
@@ -129,6 +127,13 @@ def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step
             yield Step(name, "waiting")
         elif not routed and not mine:
             yield Step(name, "not routed", detail=explained.get(name, ""))
+
+
+def _told(receipt: Receipt) -> str:
+    if not receipt.batch_id:
+        return receipt.answer
+    named = f"as {receipt.name}" if receipt.name else f"in batch {receipt.batch_id}"
+    return f"{named}, answer {receipt.answer}" if receipt.answer else named
 
 
 def _held(name: str, batch: SealedBatch) -> Step:

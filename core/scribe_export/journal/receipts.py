@@ -44,10 +44,22 @@ def write_receipt(
     listed = None if members is None else json.dumps(list(members))
     first = batch.first_seq if members is None else min(members)
     last = batch.last_seq if members is None else max(members)
-    row = (
-        name[0] if name else "", outcome, first, last, listed, count,
-        batch.batch_id, batch.name, answer[:512], db.clock.now(),
-    )  # fmt: skip
+    _append(
+        db,
+        (name[0] if name else "", outcome, first, last, listed, count, batch.batch_id, batch.name, answer[:512]),
+    )
+
+
+def write_discard(db: Database, destination: str, seqs: Sequence[int]) -> None:
+    """Write the receipt of scans given up that were in no batch; `destination` is empty for bodies that were no scans."""
+    _append(
+        db,
+        (destination, "discarded", min(seqs), max(seqs), json.dumps(list(seqs)), len(seqs), "", "", "by an operator"),
+    )
+
+
+def _append(db: Database, values: Sequence[object]) -> None:
+    row = (*values, db.clock.now())
     before = db.connection.execute("SELECT hash FROM receipt ORDER BY id DESC LIMIT 1").fetchone()
     db.connection.execute(
         "INSERT INTO receipt(destination, outcome, first_seq, last_seq, members, count, batch_id, name, answer, at, hash)"
@@ -72,7 +84,7 @@ def receipts(db: Database, seq: int | None = None) -> Iterator[Receipt]:
 
 
 def broken_links(db: Database) -> list[int]:
-    """The receipts that do not carry the hash of the one before them, by row; the oldest one kept is taken at its word."""
+    """The receipts that do not carry the hash of the one before them, by row; the oldest kept is taken at its word."""
     broken: list[int] = []
     before: bytes | None = None
     columns = "id, hash, destination, outcome, first_seq, last_seq, members, count, batch_id, name, answer, at"

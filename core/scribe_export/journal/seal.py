@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from scribe_export.journal.batches import Identified, SealedBatch, add_batch, shape_id
+from scribe_export.journal.batches import Identified, SealedBatch, add_batch, frozen
 from scribe_export.journal.database import Database
 
 
@@ -25,14 +25,15 @@ def seal(
     """
     now = db.clock.now()
     refused = refused or {}
-    db.connection.executemany(
-        "INSERT INTO delivery VALUES(?,?,?,?,?)",
-        [(destination, seq, kind, error[:512], now) for seq, (kind, error) in refused.items()],
-    )
+    if refused:
+        db.connection.executemany(
+            "INSERT INTO delivery VALUES(?,?,?,?,?)",
+            [(destination, seq, kind, error[:512], now) for seq, (kind, error) in refused.items()],
+        )
     db.connection.execute("UPDATE destination SET sealed_seq=? WHERE id=?", (upto, destination))
     if not groups:
         return []
-    shape_row = shape_id(db, shape)
+    frozen_shape = frozen(db, shape)
     explicit = bool(refused) or _interleaved(groups)
     return [
         add_batch(
@@ -40,7 +41,7 @@ def seal(
             destination,
             members,
             partition=partition,
-            shape=shape_row,
+            shape=frozen_shape,
             by_record=by_record,
             explicit=explicit,
         )

@@ -33,10 +33,17 @@ def partly(
 ) -> list[SealedBatch]:
     """Some members (by sequence number) were confirmed, some refused; the rest are sealed anew and returned.
 
-    `unknown` says that some of the rest may have been applied, `charge` counts the attempt for them.
+    `unknown` says that some of the rest may have been applied, `charge` counts the attempt for them. A batch that may
+    have been applied and is known only whole stays whole: it is kept for another attempt, or dies if some were refused.
     """
     members = members_of(db, batch)
     done = [member for member in members if member.seq in acked]
+    if not batch.by_record and (unknown or batch.unknown) and len(done) < len(members):
+        if refused and not unknown:
+            die(db, batch, *next(iter(refused.values())))
+            return []
+        error = f"{len(members) - len(done)} of {len(members)} records unconfirmed"
+        return [again(db, batch, kind="partial", error=error, next_at=next_at, charge=charge, unknown=unknown)]
     if done:
         write_receipt(db, batch, "delivered", answer, [member.seq for member in done], len(done))
         _raise_counters(db, batch.destination, len(done), sum(member.size for member in done))

@@ -120,7 +120,7 @@ def simulator(
 
 
 def ministack(*, auth: bool = False, folder: Path | None = None, port: int | None = None) -> LocalServer:
-    """AWS on one port (https://pypi.org/project/ministack), to be entered or started. Raises `ServerMissing`.
+    """AWS on one port, by ministack, to be entered or started. Raises `ServerMissing`.
 
     S3 keeps its buckets, objects and versions over a restart, also over a kill. With `auth`, signatures and the policies
     of created users are enforced; the key ``test`` stays almighty. Buckets are addressed by path.
