@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scribe_export.journal import collect, database, dead, destinations
-from scribe_export.journal.batches import batches, members_of
+from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.lane.verdict import Evidence
 
 T = TypeVar("T")
@@ -24,6 +24,8 @@ MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 NAMES = st.sampled_from(sorted(KINDS))
 PICK = st.integers(0, 30)
 SEEDS = st.integers(0, 7)
+PART = st.sampled_from([0, 0, 1, 2])
+TROUBLE: tuple[Fate, ...] = ("lost", "lost", "partial", "burned", "lost_burn", "no")
 TORN = st.sampled_from([False] * 9 + [True])
 EVIDENCE = st.builds(Evidence, other_got_through=st.booleans(), alone=st.booleans())
 SCANS = st.builds(
@@ -99,6 +101,23 @@ class LedgerMachine(RuleBasedStateMachine):
                 pipeline.settle(pipeline.in_flight[waiting[0].id], Evidence(other_got_through=True, alone=False))
                 pipeline.check()
 
+    @rule(name=NAMES, fates=st.lists(st.sampled_from(TROUBLE), min_size=1, max_size=3), part=PART, seed=SEEDS)
+    def end_in_trouble(self, name: str, fates: list[Fate], part: int, seed: int) -> None:
+        """A new batch fails until it is dead or divided; an operator replays it, and then all goes well."""
+        pipeline = self.pipeline
+        if name not in pipeline.rows:
+            return
+        pipeline.ingest([self._new("a") for _ in range(3)])
+        while sealed := pipeline.seal(name, 5):
+            for fate in fates:
+                for batch in self._left_of(name, sealed):
+                    pipeline.send(name, batch, fate, seed)
+                    pipeline.settle(pipeline.in_flight[batch.id], Evidence(other_got_through=True, alone=False))
+        self._replay(name, part)
+        for batch in pipeline.waiting(name):
+            pipeline.send(name, batch, "ok")
+            pipeline.settle(pipeline.in_flight[batch.id], Evidence(other_got_through=True, alone=False))
+
     @rule(name=NAMES, limit=st.integers(1, 3), fate=st.sampled_from(FATES), more=st.booleans(), power=st.booleans())
     def die_while_sending(self, name: str, limit: int, fate: Fate, more: bool, power: bool) -> None:
         """What was sealed was sent; the process dies before it settles."""
@@ -116,14 +135,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def crash(self, power: bool) -> None:
         self.pipeline.crash(power=power)
 
-    @rule(name=NAMES, pick=PICK, part=st.sampled_from([0, 0, 1, 2]), torn=TORN)
+    @rule(name=NAMES, pick=PICK, part=PART, torn=TORN)
     def replay_batch(self, name: str, pick: int, part: int, torn: bool) -> None:
         """A dead batch, whole or (`part`) the first or last member alone."""
-        pipeline = self.pipeline
-        if name in pipeline.rows and (died := batches(pipeline.db, pipeline.rows[name].id, "dead")):
-            batch = choose(died, pick)
-            seqs = [member.seq for member in members_of(pipeline.db, batch)]
-            pipeline.replay_batch(name, batch, {0: seqs, 1: seqs[:1], 2: seqs[-1:]}[part], torn=torn)
+        if name in self.pipeline.rows:
+            self._replay(name, part, pick, torn=torn)
 
     @rule(name=NAMES, pick=PICK, every=st.booleans(), torn=TORN)
     def replay_exceptions(self, name: str, pick: int, every: bool, torn: bool) -> None:
@@ -162,6 +178,16 @@ class LedgerMachine(RuleBasedStateMachine):
             pipeline.forget(name)
         pipeline.crash(names=[*pipeline.names, name])
 
+    @rule(name=NAMES)
+    def put_another_in_its_place(self, name: str) -> None:
+        """A destination is given up while scans wait for the others, and one of its name is new."""
+        pipeline = self.pipeline
+        pipeline.ingest([self._new("a")])
+        pipeline.crash(names=[other for other in KINDS if other != name])
+        if name in pipeline.known:
+            pipeline.forget(name)
+        pipeline.crash(names=sorted(KINDS))
+
     @rule(name=NAMES, strict=st.booleans())
     def change_options(self, name: str, strict: bool) -> None:
         """Another key template, and perhaps another limit of the destination."""
@@ -185,6 +211,17 @@ class LedgerMachine(RuleBasedStateMachine):
     def _new(self, group: str, *, large: bool = False) -> Drawn:
         self.fresh += 1
         return Drawn(self.fresh, group=group, large=large, to=sorted(KINDS))
+
+    def _left_of(self, name: str, sealed: Sequence[SealedBatch]) -> list[SealedBatch]:
+        first = min(batch.first_seq for batch in sealed)
+        return [batch for batch in self.pipeline.waiting(name) if batch.first_seq >= first]
+
+    def _replay(self, name: str, part: int, pick: int = -1, *, torn: bool = False) -> None:
+        pipeline = self.pipeline
+        if died := batches(pipeline.db, pipeline.rows[name].id, "dead"):
+            batch = choose(died, pick)
+            seqs = [member.seq for member in members_of(pipeline.db, batch)]
+            pipeline.replay_batch(name, batch, {0: seqs, 1: seqs[:1], 2: seqs[-1:]}[part], torn=torn)
 
     def _dead(self) -> list[dead.DeadLetter]:
         return list(dead.dead_letters(self.pipeline.db))

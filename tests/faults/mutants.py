@@ -10,10 +10,12 @@ from unittest.mock import patch
 from scribe_export.interface import Sink
 from scribe_export.journal import batches as rows
 from scribe_export.journal import blobs, collect, dead, destinations, seal, settle
-from scribe_export.journal.batches import SealedBatch
+from scribe_export.journal.batches import Member, SealedBatch
 from scribe_export.journal.collect import Lane
 from scribe_export.journal.database import Database
-from scribe_export.lane import sending
+from scribe_export.journal.ingest import last_seq
+from scribe_export.lane import sending, settling
+from scribe_export.lane.verdict import Verdict
 from scribe_export.model import Batch, Encoded, Record
 
 Mutant = Callable[[], AbstractContextManager[Any]]
@@ -67,7 +69,10 @@ def retried_with_what_came_since() -> AbstractContextManager[Any]:
             "SELECT 1 FROM batch WHERE destination=? AND id<>? AND last_seq >= ?",
             (batch.destination, batch.id, batch.first_seq),
         ).fetchone()
-        settled = db.connection.execute("SELECT 1 FROM receipt WHERE last_seq >= ?", (batch.first_seq,)).fetchone()
+        settled = db.connection.execute(
+            "SELECT 1 FROM receipt JOIN destination ON name=destination WHERE destination.id=? AND last_seq >= ?",
+            (batch.destination, batch.first_seq),
+        ).fetchone()
         if not batch.explicit and after is None and settled is None:
             rows.remove_batch(db, batch)
             db.connection.execute(
@@ -98,9 +103,20 @@ def _as_today(sink: Sink, records: Sequence[Record], sent: Batch) -> Batch:
     return Batch(sent.id, name, sent.records, sent.digest, sink.shape(), sent.generation, sent.attempt)
 
 
-def unknown_is_divided() -> AbstractContextManager[Any]:
+@contextmanager
+def unknown_is_divided() -> Iterator[None]:
     """Rule 4: a batch that may have been applied is divided, and its parts have other names."""
-    return patch.object(SealedBatch, "divisible", property(lambda batch: True))
+    real = settling.judge
+
+    def judge(batch: SealedBatch, *arguments: Any) -> Verdict:
+        verdict = real(batch, *arguments)
+        return Verdict("divide", verdict.kind) if verdict.action == "die" and batch.count > 1 else verdict
+
+    with (
+        patch.object(settling, "judge", judge),
+        patch.object(SealedBatch, "divisible", property(lambda batch: True)),
+    ):
+        yield
 
 
 def unknown_rest_is_renamed() -> AbstractContextManager[Any]:
@@ -170,17 +186,17 @@ def collected_under_open_batches() -> AbstractContextManager[Any]:
 
 def collected_under_exceptions() -> AbstractContextManager[Any]:
     """Rule 11: dead letters do not hold their bodies."""
-    return _collecting_without("delivery", "seq")
+    return _collecting_without("FROM delivery WHERE")
 
 
 def collected_under_explicit_batches() -> AbstractContextManager[Any]:
     """Rule 11: members of a divided batch do not hold their bodies."""
-    return _collecting_without("member", "seq")
+    return _collecting_without("FROM member WHERE")
 
 
 def collected_under_dead_batches() -> AbstractContextManager[Any]:
     """Rule 11: a batch that died does not hold its bodies."""
-    return patch.object(collect, "_in_ranges", lambda seq, routes, ranges: False)
+    return _collecting_without("FROM batch WHERE")
 
 
 def collected_before_a_lane() -> AbstractContextManager[Any]:
@@ -231,27 +247,23 @@ def blob_not_synced() -> AbstractContextManager[Any]:
 
 
 class _Without:
-    """A connection on which one table looks empty to the collector."""
+    """A connection on which some rows are not found."""
 
-    def __init__(self, connection: Any, table: str, column: str) -> None:
-        self._connection, self._subquery = connection, f"(SELECT {column} FROM {table} WHERE"
-        self._empty = f"(SELECT {column} FROM {table} WHERE 0 AND"
+    def __init__(self, connection: Any, rows: str) -> None:
+        self._connection, self._rows = connection, rows
 
     def execute(self, statement: str, *arguments: Any) -> Any:
-        return self._connection.execute(statement.replace(self._subquery, self._empty), *arguments)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+        return self._connection.execute(statement.replace(self._rows, f"{self._rows} 0 AND"), *arguments)
 
 
-def _collecting_without(table: str, column: str) -> AbstractContextManager[Any]:
-    real = collect.remove_bodies
+def _collecting_without(rows: str) -> AbstractContextManager[Any]:
+    real = collect._held_apart
 
-    def remove_bodies(db: Database, after: int, upto: int, held: int) -> int:
-        with patch.object(db, "connection", _Without(db.connection, table, column)):
-            return real(db, after, upto, held)
+    def held_apart(db: Database, after: int, upto: int) -> list[int]:
+        with patch.object(db, "connection", _Without(db.connection, rows)):
+            return list(real(db, after, upto))
 
-    return patch.object(collect, "remove_bodies", remove_bodies)
+    return patch.object(collect, "_held_apart", held_apart)
 
 
 MUTANTS: Mapping[str, Mutant] = {

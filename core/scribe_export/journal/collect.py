@@ -123,6 +123,8 @@ def prune(db: Database, history: float) -> bool:
     before = db.clock.now() - history
     gone = db.connection.execute(
         "DELETE FROM scan WHERE seq IN (SELECT seq FROM scan WHERE at < ? AND seq NOT IN (SELECT seq FROM body)"
+        " AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = scan.seq)"
+        " AND NOT EXISTS (SELECT 1 FROM member WHERE member.seq = scan.seq)"
         " AND seq < (SELECT max(seq) FROM scan) ORDER BY seq LIMIT ?)",
         (before, SLICE),
     ).rowcount

@@ -6,6 +6,7 @@ one connection ever writes or checkpoints, which also keeps clear of SQLite's WA
 """
 
 import contextlib
+import secrets
 import shutil
 import sqlite3
 import time
@@ -42,12 +43,13 @@ class Database:
         self.after_commit: list[Callable[[], None]] = []
         self.released: list[int] = []
         """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
+        self.blob_bytes = 0
         self.connection = _connect(self.path)
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:
             self.connection.close()
-            raise damaged(error) from error
+            raise unopened(self.path, error) from error
         except JournalError:
             self.connection.close()
             raise
@@ -86,12 +88,19 @@ class Database:
             self.connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
 
     def _migrate(self, version: int) -> None:
-        backup = self.path.with_name(f"{FILE_NAME}.v{version}-{time.strftime('%Y%m%dT%H%M%S')}")
+        backup = self.path.with_name(f"{FILE_NAME}.v{version}-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}")
+        backup.touch(mode=0o600)
         self.connection.execute("VACUUM INTO ?", (str(backup),))
-        with self.transaction():
-            for step in range(version, SCHEMA_VERSION):
-                MIGRATIONS[step](self.connection)
-            self.connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        try:
+            with self.transaction():
+                for step in range(version, SCHEMA_VERSION):
+                    MIGRATIONS[step](self.connection)
+                self.connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        except sqlite3.OperationalError as error:
+            raise JournalError(
+                f"{self.path}: cannot be migrated from format {version} to {SCHEMA_VERSION}: {error}; "
+                f"it is unchanged, and {backup.name} is a copy of it"
+            ) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -188,6 +197,26 @@ def classified(error: sqlite3.Error) -> JournalError:
 def damaged(error: sqlite3.Error) -> JournalUnusable:
     """The file is not what was written to it."""
     return JournalUnusable(f"the journal is damaged: {error}")
+
+
+def unopened(path: Path, error: sqlite3.Error) -> JournalError:
+    """What an error at the opening means: a full disk or a held lock is no damage (https://sqlite.org/rescode.html)."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return JournalFull(f"{path}: no room to open the journal: {error}")
+    if code in _NOT_NOW:
+        return JournalError(f"{path}: cannot open the journal: {error}")
+    return damaged(error)
+
+
+_NOT_NOW = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
+}
 
 
 def room(folder: Path) -> int:

@@ -113,6 +113,9 @@ def _insert_all(db: Database, scans: Sequence[NewScan], first: int, now: float) 
     run.execute("RELEASE ingest")
     if len(kept) < len(scans):
         db.count("unrouted", len(scans) - len(kept))
+        for scan in scans:
+            if not (scan.mask or scan.failed or scan.invalid):
+                _forget_blob(db, scan)
     return [Ingested(seq, "invalid" if scan.invalid else "new", 1, scan.mask) for seq, scan in enumerate(scans, first)]
 
 
@@ -127,8 +130,7 @@ def _insert_one(db: Database, scan: NewScan, conflicts: ConflictMasks, now: floa
     for seq, version, sha256 in known:
         if sha256.hex() == scan.sha256 or _same_json(db, seq, scan.body):
             db.count("duplicates", 1)
-            if scan.blob:
-                db.after_commit.append(functools.partial(db.blobs.remove, [scan.blob]))
+            _forget_blob(db, scan)
             return Ingested(seq, "duplicate", version)
     if not known:
         return _insert_all(db, [scan], last_seq(db) + 1, now)[0]
@@ -141,6 +143,8 @@ def _insert_one(db: Database, scan: NewScan, conflicts: ConflictMasks, now: floa
     )
     if mask or dead or scan.failed:
         db.connection.executemany("INSERT INTO body VALUES(?,?,?)", _body_rows(db, [(seq, scan)]))
+    else:
+        _forget_blob(db, scan)
     message = f"scan {scan.scan_id} came before, as number {known[0][0]}, with other content"
     db.connection.executemany(
         "INSERT INTO delivery VALUES(?,?,'conflict',?,?)", [(bit, seq, message, now) for bit in dead]
@@ -159,6 +163,12 @@ def _body_rows(db: Database, kept: Iterable[tuple[int, NewScan]]) -> list[tuple[
         else:
             rows.append((seq, None, scan.body))
     return rows
+
+
+def _forget_blob(db: Database, scan: NewScan) -> None:
+    """The body is not kept, so neither is its file."""
+    if scan.blob:
+        db.after_commit.append(functools.partial(db.blobs.remove, [scan.blob]))
 
 
 def _note_failures(db: Database, seq: int, scan: NewScan, now: float) -> None:

@@ -8,9 +8,9 @@ import structlog
 
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalUnusable
-from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, LARGE_HOLE, PAGE_SIZE, Database
+from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, LARGE_HOLE, PAGE_SIZE, Database, unopened
 from scribe_export.journal.folder import StateFolder
-from scribe_export.journal.recover import recover, set_aside
+from scribe_export.journal.recover import interrupted, recover, recovered, set_aside
 
 log = structlog.get_logger()
 
@@ -74,6 +74,7 @@ def _sound(path: Path, quota: int, clock: Clock | None) -> Database:
         help="the damaged file is kept; scans sent before may be sent again",
     )
     (path / DAMAGE_MARK).unlink(missing_ok=True)
+    recovered(path)
     _tidy(database)
     return database
 
@@ -82,6 +83,8 @@ def _problem(path: Path) -> str | None:
     mark = path / DAMAGE_MARK
     if mark.exists():
         return mark.read_text(encoding="utf-8")
+    if interrupted(path):
+        return "a recovery was interrupted"
     file = path / FILE_NAME
     if not file.exists() or file.stat().st_size > CHECKED_BYTES:
         return None
@@ -92,6 +95,9 @@ def _problem(path: Path) -> str | None:
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
+        found = unopened(file, error)
+        if not isinstance(found, JournalUnusable):
+            raise found from error
         return str(error)
     return None if found == "ok" else str(found)
 

@@ -7,6 +7,7 @@ an operator decides whether to send it, perhaps again. Without any row of a dest
 
 import contextlib
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -18,10 +19,12 @@ from scribe_export.errors import InvalidScan
 from scribe_export.journal.batches import batches, members_of
 from scribe_export.journal.database import FILE_NAME, Database
 from scribe_export.journal.destinations import destinations
+from scribe_export.journal.folder import sync_folder
 from scribe_export.journal.ingest import ConflictMasks, NewScan, ingest
 from scribe_export.journal.receipts import receipts
 from scribe_export.scan import read_fields
 
+RECOVERY_NOTE = "journal.recovering"
 _KEYED_BY_NUMBER = ("scan", "body", "batch", "receipt", "request", "shape", "destination")
 _KEYED_BY_TEXT = ("meta", "member", "delivery", "cursor")
 
@@ -35,17 +38,49 @@ class RecoveryReport:
 
 
 def set_aside(folder: Path) -> Path:
-    """Rename the journal and its log; returns the new path of the journal."""
+    """Rename the journal and its log; returns the new path of the journal.
+
+    A note of it stays until `recovered`, so that a recovery that is killed is done again from the same file.
+    """
+    note = folder / RECOVERY_NOTE
+    if note.exists():
+        aside = folder / note.read_text(encoding="utf-8")
+    else:
+        aside = _free_name(folder)
+        with note.open("w", encoding="utf-8") as file:
+            file.write(aside.name)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(folder)
+    begun = aside.exists()
+    for suffix in ("-wal", "-shm", ""):
+        source = folder / (FILE_NAME + suffix)
+        if begun:
+            source.unlink(missing_ok=True)
+        elif source.exists():
+            source.rename(Path(str(aside) + suffix))
+    sync_folder(folder)
+    return aside
+
+
+def interrupted(folder: Path) -> bool:
+    """Whether a recovery was begun and not ended."""
+    return (folder / RECOVERY_NOTE).exists()
+
+
+def recovered(folder: Path) -> None:
+    """The new journal holds all that the damaged one had; from here on it is the journal."""
+    (folder / RECOVERY_NOTE).unlink()
+    sync_folder(folder)
+
+
+def _free_name(folder: Path) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%S")
     aside = folder / f"{FILE_NAME}.damaged-{stamp}"
     number = 1
     while aside.exists():
         number += 1
         aside = folder / f"{FILE_NAME}.damaged-{stamp}-{number}"
-    for suffix in ("-wal", "-shm", ""):
-        source = folder / (FILE_NAME + suffix)
-        with contextlib.suppress(FileNotFoundError):
-            source.rename(Path(str(aside) + suffix))
     return aside
 
 
@@ -70,13 +105,19 @@ def _copy(database: Database, old: sqlite3.Connection) -> RecoveryReport:
         _insert(new, table, _readable(old, f"SELECT * FROM {table}", ()))  # noqa: S608
     for table in _KEYED_BY_NUMBER:
         _insert(new, table, _by_number(old, table, highest))
-    new.execute("INSERT OR REPLACE INTO sqlite_sequence(name, seq) VALUES('scan', ?)", (highest,))
+    new.execute("DELETE FROM sqlite_sequence WHERE name='scan'")
+    new.execute("INSERT INTO sqlite_sequence(name, seq) VALUES('scan', ?)", (highest,))
     database.uuid = database.meta("uuid")
     _readopt(database)
+    new.execute("DELETE FROM delivery WHERE seq NOT IN (SELECT seq FROM scan)")
     lost = _dead_letter_lost_bodies(database)
+    _break_up_incomplete(database)
     _dead_letter_unaccounted(database)
     kept = new.execute("SELECT count(*) FROM body").fetchone()[0]
-    if kept and not destinations(database):
+    if not destinations(database):
+        for table in ("batch", "member", "delivery WHERE destination >= 0"):
+            new.execute(f"DELETE FROM {table}")  # noqa: S608
+        new.execute("UPDATE scan SET routes=0 WHERE seq NOT IN (SELECT seq FROM body)")
         new.execute("INSERT OR REPLACE INTO meta VALUES('send_again', '1')")
     return RecoveryReport(kept, lost)
 
@@ -98,9 +139,13 @@ def _readopt(database: Database) -> None:
         new.execute("DELETE FROM body WHERE seq=?", (seq,))
         if sha256 is not None:
             continue
-        with contextlib.suppress(InvalidScan):
-            scan = NewScan(read_fields(raw).scan_id, found.hexdigest(), raw, "recovered", mask, blob=blob)
-            ingest(database, [scan], conflicts=ConflictMasks())
+        digest = found.hexdigest()
+        try:
+            scan = NewScan(read_fields(raw).scan_id, digest, raw, "recovered", mask, blob=blob)
+        except InvalidScan as error:
+            why = ("recovered", f"the journal was damaged: {error}")
+            scan = NewScan(f"sha256:{digest}", digest, raw, "recovered", invalid=why, blob=blob)
+        ingest(database, [scan], conflicts=ConflictMasks())
 
 
 def _dead_letter_lost_bodies(database: Database) -> int:
@@ -117,6 +162,35 @@ def _dead_letter_lost_bodies(database: Database) -> int:
             (destination, seq, database.clock.now()),
         )
     return len({seq for seq, _ in lost})
+
+
+def _break_up_incomplete(database: Database) -> None:
+    """A batch whose shape or some of whose members' rows are lost cannot be sent as it was: its scans are dead letters.
+
+    Where only a body is lost, its members are written down, so that they stay its members without one.
+    """
+    new = database.connection
+    for number, destination, first, last, explicit, count, shaped in new.execute(
+        "SELECT batch.id, destination, first_seq, last_seq, explicit, count, shape.id IS NOT NULL"
+        " FROM batch LEFT JOIN shape ON shape.id = batch.shape"
+    ).fetchall():
+        query, arguments = (
+            ("SELECT seq FROM scan WHERE seq BETWEEN ? AND ? AND routes & ?", (first, last, 1 << destination))
+            if not explicit
+            else ("SELECT seq FROM member JOIN scan USING(seq) WHERE batch=?", (number,))
+        )
+        members = [seq for (seq,) in new.execute(query, arguments).fetchall()]
+        if shaped and len(members) == count:
+            new.execute("UPDATE batch SET explicit=1 WHERE id=?", (number,))
+            new.executemany("INSERT OR IGNORE INTO member VALUES(?,?)", [(number, seq) for seq in members])
+            continue
+        new.execute("DELETE FROM batch WHERE id=?", (number,))
+        new.execute("DELETE FROM member WHERE batch=?", (number,))
+        new.executemany(
+            "INSERT OR IGNORE INTO delivery VALUES(?,?,'recovered',?,?)",
+            [(destination, seq, "the journal was damaged: whether it was delivered is not known", 0.0) for seq in members],
+        )
+    new.execute("DELETE FROM member WHERE batch NOT IN (SELECT id FROM batch)")
 
 
 def _dead_letter_unaccounted(database: Database) -> None:

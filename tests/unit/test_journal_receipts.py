@@ -1,0 +1,83 @@
+"""Receipts hold each other, so that what was done to one afterwards is seen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.journals import destinations, journalled, new_scan, opened, sealed
+
+from scribe_export.journal.collect import prune
+from scribe_export.journal.database import Database
+from scribe_export.journal.receipts import broken_links, receipts
+from scribe_export.journal.settle import delivered, partly
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    with opened(tmp_path / "state") as database:
+        destinations(database, "archive")
+        for number in range(1, 6):
+            journalled(database, new_scan(number))
+            (batch,) = sealed(database, 0, number - 1)
+            with database.transaction():
+                delivered(database, batch, f"answer {number}")
+        yield database
+
+
+def test_an_untouched_chain_holds_and_says_who_got_what(db: Database) -> None:
+    assert broken_links(db) == []
+    third = list(receipts(db))[2]
+    assert (third.destination, third.outcome, third.count, third.answer) == ("archive", "delivered", 1, "answer 3")
+    assert [receipt.id for receipt in receipts(db, 3)] == [3]
+    assert third.covers(3)
+    assert not third.covers(4)
+
+
+@pytest.mark.parametrize(
+    ("tampering", "seen_at"),
+    [
+        ("UPDATE receipt SET answer='another' WHERE id=3", [3]),
+        ("UPDATE receipt SET at=at+1 WHERE id=3", [3]),
+        ("UPDATE receipt SET count=2 WHERE id=5", [5]),
+        ("UPDATE receipt SET members='[1, 3]' WHERE id=3", [3]),
+        ("DELETE FROM receipt WHERE id=3", [4]),
+        ("UPDATE receipt SET hash=x'00' WHERE id=3", [3, 4]),
+        ("INSERT INTO receipt SELECT 9, destination, outcome, first_seq, last_seq, members, count, batch_id, name, answer,"
+         " at, hash FROM receipt WHERE id=2", [9]),
+    ],
+)  # fmt: skip
+def test_a_receipt_changed_removed_or_put_in_is_seen(db: Database, tampering: str, seen_at: list[int]) -> None:
+    db.connection.execute(tampering)
+    assert broken_links(db) == seen_at
+
+
+def test_receipts_out_of_the_history_go_and_the_rest_holds(db: Database) -> None:
+    db.connection.execute("DELETE FROM receipt WHERE id < 4")
+    assert broken_links(db) == []
+    with db.transaction():
+        prune(db, -1.0)
+    assert list(receipts(db)) == []
+
+
+def test_a_partial_delivery_has_a_receipt_of_those_that_arrived(db: Database) -> None:
+    journalled(db, new_scan(6), new_scan(7), new_scan(8))
+    (batch,) = sealed(db, 0, 5)
+    with db.transaction():
+        (rest,) = partly(db, batch, {6, 8}, {}, answer="two", next_at=0.0, unknown=True)
+    last = list(receipts(db))[-1]
+    assert (last.members, last.count, last.batch_id) == ((6, 8), 2, batch.batch_id)
+    assert not last.covers(7)
+    assert (rest.first_seq, rest.count, rest.unknown) == (7, 1, True)
+
+
+@pytest.mark.parametrize("acked", [set[int](), {6}])
+def test_a_batch_known_only_whole_stays_whole_after_a_partial_failure(db: Database, acked: set[int]) -> None:
+    journalled(db, new_scan(6), new_scan(7))
+    (batch,) = sealed(db, 0, 5, by_record=False)
+    with db.transaction():
+        (kept,) = partly(db, batch, acked, {}, answer="", next_at=0.0, unknown=True)
+    assert (kept.id, kept.batch_id, kept.count, kept.unknown) == (batch.id, batch.batch_id, 2, True)
+    with db.transaction():
+        assert partly(db, kept, set(), {6: ("rejected", "never")}, answer="", next_at=0.0, unknown=False) == []
+    assert db.connection.execute("SELECT state, class, count FROM batch").fetchall() == [("dead", "rejected", 2)]
+    assert db.connection.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
