@@ -49,8 +49,8 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self._ending = ExitStack()
         disk = Disk()
-        # Nothing here loses what the system was given: real syncs would only cost time. Slices and destinations are few, so
-        # that their ends are met.
+        # Nothing here loses what the system was given: real syncs would only cost time. Slices and destinations are few,
+        # so that their ends are met.
         for target, name, value in (
             (os, "fsync", disk.fsync), (database, "SYNCHRONOUS", "OFF"),
             (collect, "SLICE", 3), (destinations, "MAX_DESTINATIONS", 6),
@@ -58,7 +58,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self._ending.enter_context(patch.object(target, name, value))
         folder = self._ending.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
         self.pipeline = Pipeline(Path(folder) / "state", disk)
-        self._ending.callback(lambda: self.pipeline.journal.close())
+        self._ending.callback(lambda: self.pipeline.journal.close())  # noqa: PLW0108 - a crash opens another journal
         self.fresh = 100
 
     @rule(scans=st.lists(SCANS, min_size=1, max_size=4), torn=TORN)

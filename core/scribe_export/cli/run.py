@@ -19,8 +19,10 @@ from scribe_export import logs
 from scribe_export.cli.shared import config_argument, json_option, print_json, print_table
 from scribe_export.config import Config
 from scribe_export.control import serve
+from scribe_export.errors import ConfigError
 from scribe_export.exporter import Exporter
 from scribe_export.journal.ballast import BALLAST_BYTES
+from scribe_export.journal.database import FILE_NAME
 from scribe_export.journal.status import JournalStatus, journal_status
 from scribe_export.options import parse_duration
 from scribe_export.scanning import resume_requests
@@ -60,7 +62,7 @@ def command(config: Path, *, until_idle: bool, max_wait: float, log_level: str, 
     """
     logs.configure(log_level)
     loaded = configuration.load(config)
-    configuration.check_room(loaded, ballast=BALLAST_BYTES)
+    _check_room(loaded)
     ended = anyio.run(_run, loaded, until_idle, max_wait)
     if not until_idle or ended is None:
         return
@@ -68,6 +70,16 @@ def command(config: Path, *, until_idle: bool, max_wait: float, log_level: str, 
     _report(status, unread, as_json=as_json)
     active = [row for row in status.destinations if row.state == "active"]
     sys.exit(1 if unread or status.invalid or any(row.dead or row.pending for row in active) else 0)
+
+
+def _check_room(config: Config) -> None:
+    """A journal that is there already is delivered from, however full its disk: that is what makes room again."""
+    try:
+        configuration.check_room(config, ballast=BALLAST_BYTES)
+    except ConfigError as error:
+        if not (config.state_folder / FILE_NAME).exists():
+            raise
+        log.warning("disk nearly full", reason=error.problems[0].message)
 
 
 async def _run(config: Config, until_idle: bool, max_wait: float) -> tuple[JournalStatus, list[str]] | None:  # noqa: FBT001

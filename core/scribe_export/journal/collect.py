@@ -119,7 +119,7 @@ def _remove_range(db: Database, first: int, last: int) -> None:
 
 
 def prune(db: Database, history: float) -> bool:
-    """Forget one slice of the scans, requests and receipts older than `history` seconds that hold nothing; True for more."""
+    """Forget a slice of scans, requests and receipts older than `history` seconds that hold nothing; True for more."""
     before = db.clock.now() - history
     gone = db.connection.execute(
         "DELETE FROM scan WHERE seq IN (SELECT seq FROM scan WHERE at < ? AND seq NOT IN (SELECT seq FROM body)"

@@ -188,7 +188,10 @@ def _break_up_incomplete(database: Database) -> None:
         new.execute("DELETE FROM member WHERE batch=?", (number,))
         new.executemany(
             "INSERT OR IGNORE INTO delivery VALUES(?,?,'recovered',?,?)",
-            [(destination, seq, "the journal was damaged: whether it was delivered is not known", 0.0) for seq in members],
+            [
+                (destination, seq, "the journal was damaged: whether it was delivered is not known", 0.0)
+                for seq in members
+            ],
         )
     new.execute("DELETE FROM member WHERE batch NOT IN (SELECT id FROM batch)")
 

@@ -32,6 +32,7 @@ from scribe_export.tasks import plain_errors
 
 log = structlog.get_logger()
 FULL_PAUSE = 1.0
+UNOPENED = "cannot be opened"
 
 
 class Lane:
@@ -134,13 +135,15 @@ class Lane:
                 await self.sink.open()
             except SinkError as error:
                 self.misconfigured = isinstance(error, Misconfigured)
-                self.breaker.trip(f"cannot be opened: {error}")
+                self.breaker.trip(f"{UNOPENED}: {error}")
                 await self._hold_open()
             except Exception as error:  # noqa: BLE001 - a connector's bug must not stop the others
                 self._log.exception("destination cannot be opened")
-                self.breaker.trip(f"cannot be opened: {type(error).__name__}: {error}")
+                self.breaker.trip(f"{UNOPENED}: {type(error).__name__}: {error}")
                 await self._hold_open()
             else:
+                if self.breaker.reason.startswith(UNOPENED):
+                    self.breaker.reset()
                 return True
         return False
 
