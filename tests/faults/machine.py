@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 from unittest.mock import patch
 
-from faults.model import KINDS, Disk, Drawn, Pipeline
-from faults.simulated import FATES, Fate
+from faults.model import Pipeline
+from faults.simulated import FATES, KINDS, Fate
+from faults.surroundings import Disk, Drawn
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import os
+import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -10,11 +12,10 @@ from unittest.mock import patch
 from scribe_export.interface import Sink
 from scribe_export.journal import batches as rows
 from scribe_export.journal import blobs, collect, dead, destinations, seal, settle
-from scribe_export.journal.batches import Member, SealedBatch
+from scribe_export.journal.batches import SealedBatch
 from scribe_export.journal.collect import Lane
 from scribe_export.journal.database import Database
-from scribe_export.journal.ingest import last_seq
-from scribe_export.lane import sending, settling
+from scribe_export.lane import sending, settling, verdict
 from scribe_export.lane.verdict import Verdict
 from scribe_export.model import Batch, Encoded, Record
 
@@ -105,11 +106,11 @@ def _as_today(sink: Sink, records: Sequence[Record], sent: Batch) -> Batch:
 @contextmanager
 def unknown_is_divided() -> Iterator[None]:
     """Rule 4: a batch that may have been applied is divided, and its parts have other names."""
-    real = settling.judge
+    real = verdict.judge
 
     def judge(batch: SealedBatch, *arguments: Any) -> Verdict:
-        verdict = real(batch, *arguments)
-        return Verdict("divide", verdict.kind) if verdict.action == "die" and batch.count > 1 else verdict
+        judged = real(batch, *arguments)
+        return Verdict("divide", judged.kind) if judged.action == "die" and batch.count > 1 else judged
 
     with (
         patch.object(settling, "judge", judge),
@@ -230,7 +231,7 @@ def blob_named_by_content() -> Iterator[None]:
             return real(store, body, sha256)
         return f"{sha256[:2]}/{sha256}-"
 
-    with patch.object(blobs.secrets, "token_hex", lambda size: ""), patch.object(blobs.Blobs, "write", write):
+    with patch.object(secrets, "token_hex", lambda size: ""), patch.object(blobs.Blobs, "write", write):
         yield
 
 
@@ -239,7 +240,7 @@ def blob_not_synced() -> AbstractContextManager[Any]:
     real = blobs.Blobs.write
 
     def write(store: blobs.Blobs, body: bytes, sha256: str) -> str:
-        with patch.object(blobs.os, "fsync", lambda handle: None):
+        with patch.object(os, "fsync", lambda handle: None):
             return real(store, body, sha256)
 
     return patch.object(blobs.Blobs, "write", write)

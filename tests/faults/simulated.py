@@ -250,6 +250,10 @@ class AtLeastOnce(Simulated):
         return "queued"
 
 
+KINDS: dict[str, type[Simulated]] = {"rows": PerRecord, "objects": PerBatch, "loads": LoadJobs, "queue": AtLeastOnce}
+ON_CONFLICT = {"rows": "dead_letter", "objects": "version", "loads": "keep", "queue": "version"}
+
+
 def refusal(fate: Fate) -> SinkError | None:
     """The errors that say that nothing was written."""
     return {

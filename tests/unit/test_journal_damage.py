@@ -41,7 +41,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
                 with db.transaction():
                     _settle(db, batch.id, after // 20)
         before = journal_status(db.connection, 0.0)
-        assert [(row.pending > 80, row.delivered > 80, row.dead > 20) for row in before.destinations] == [(True,) * 3] * 2
+        assert [(row.pending > 80, row.delivered > 80, row.dead > 20) for row in before.destinations] == [
+            (True,) * 3
+        ] * 2
     return (folder / FILE_NAME).read_bytes()
 
 
@@ -94,7 +96,9 @@ def _accounted(db: Database) -> dict[str, set[str]]:
     dead = list(dead_letters(db))
     written = list(receipts(db))
     for row in journal_status(db.connection, 0.0).destinations:
-        bit, cursor = db.connection.execute("SELECT id, sealed_seq FROM destination WHERE name=?", (row.name,)).fetchone()
+        bit, cursor = db.connection.execute(
+            "SELECT id, sealed_seq FROM destination WHERE name=?", (row.name,)
+        ).fetchone()
         waiting = [
             seq
             for (seq,) in db.connection.execute("SELECT seq FROM scan WHERE seq > ? AND routes & ?", (cursor, 1 << bit))
@@ -103,7 +107,9 @@ def _accounted(db: Database) -> dict[str, set[str]]:
         assert row.pending == len(waiting), f"{row.name}: status counts {row.pending}, a lane finds {len(waiting)}"
         letters = [letter for letter in dead if letter.destination == row.name]
         assert row.dead == len(letters), f"{row.name}: status counts {row.dead} dead, {len(letters)} can be listed"
-        arrived = [seq for receipt in written if receipt.destination == row.name for seq in names if receipt.covers(seq)]
+        arrived = [
+            seq for receipt in written if receipt.destination == row.name for seq in names if receipt.covers(seq)
+        ]
         found[row.name] = {names[seq] for seq in [*waiting, *arrived]} | {letter.scan_id for letter in letters}
     return found
 
@@ -174,7 +180,9 @@ def test_a_recovery_that_was_killed_is_done_again(
         assert {name: len(found) for name, found in _accounted(db).items()} == dict.fromkeys(NAMES, SCANS)
 
 
-@pytest.mark.parametrize("damage", [lambda data: b"no journal at all" * 1000, lambda data: data[:100], lambda data: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"no journal at all" * 1000, lambda data: data[:100], lambda data: b""]
+)
 def test_a_file_that_is_no_journal_any_more_is_kept_aside(
     damage: Callable[[bytes], bytes], whole: bytes, tmp_path: Path
 ) -> None:

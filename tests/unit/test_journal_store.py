@@ -60,7 +60,7 @@ def test_commands_that_gather_share_one_commit_in_the_order_they_came(tmp_path: 
         async with store_in(tmp_path / "state") as store:
             statements: list[str] = []
             store.database.connection.set_trace_callback(statements.append)
-            await grouped(store, *((lambda db, n=n: seen.append(n)) for n in range(50)))  # type: ignore[misc]
+            await grouped(store, *((lambda db, n=n: seen.append(n)) for n in range(50)))
             assert statements.count("COMMIT") == 2
         assert seen == list(range(50))
 
