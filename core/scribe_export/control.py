@@ -53,14 +53,19 @@ async def serve(exporter: Exporter) -> None:
 
 def ask(folder: Path, op: str, arguments: Mapping[str, Any], timeout: float = 120.0) -> Any:
     """Ask the exporter that runs on a state folder; raises ConnectionError if none answers, or its error."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, reachable(folder / SOCKET) as address:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(timeout)
         try:
-            client.connect(address)
-        except OSError as error:
+            with reachable(folder / SOCKET) as address:
+                client.connect(address)
+            client.sendall(msgspec.json.encode({"op": op, **arguments}) + b"\n")
+            answer = msgspec.json.decode(b"".join(iter(lambda: client.recv(65536), b"")) or b"{}")
+        except TimeoutError:
+            raise ScribeExportError(
+                f"the exporter that runs on {folder} did not answer within {timeout:.0f} s"
+            ) from None
+        except (OSError, msgspec.DecodeError) as error:
             raise ConnectionError(str(error)) from None
-        client.sendall(msgspec.json.encode({"op": op, **arguments}) + b"\n")
-        answer = msgspec.json.decode(b"".join(iter(lambda: client.recv(65536), b"")) or b"{}")
     if "error" in answer:
         raise _ERRORS.get(answer["kind"], ScribeExportError)(answer["error"])
     if "result" not in answer:

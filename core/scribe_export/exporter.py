@@ -24,6 +24,7 @@ from scribe_export.interface import Sink, Source
 from scribe_export.journal.destinations import DestinationRow, register
 from scribe_export.journal.ingest import ConflictMasks, Ingested, last_seq
 from scribe_export.journal.opening import OpenJournal, mark_damaged, open_journal
+from scribe_export.journal.recover import RecoveryReport
 from scribe_export.journal.store import Store
 from scribe_export.lane.head import Head
 from scribe_export.lane.lane import Lane
@@ -134,6 +135,11 @@ class Exporter:
         return [self.accepted(scan.scan_id, result) for scan, result in zip(scans, results, strict=True)]
 
     @property
+    def recovery(self) -> RecoveryReport | None:
+        """What came over if the journal was damaged and had to be recovered at this start."""
+        return self._journal.recovery
+
+    @property
     def reading(self) -> bool:
         """Whether some source has not come to its end."""
         return bool(self._reading)
@@ -190,7 +196,7 @@ class Exporter:
             max_record=self.config.journal.max_record,
             assume=self.config.assume_timezone,
         )
-        self.housekeeper = Housekeeper(self.store, self.clock, self.config.journal.history)
+        self.housekeeper = Housekeeper(self.store, self._journal.folder, self.clock, self.config.journal.history)
         if self._with_sources:
             for name, origin in self.config.sources.items():
                 context = self.config.context(name, clock=self.clock, once=self._once)

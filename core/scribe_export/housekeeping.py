@@ -3,8 +3,9 @@
 import structlog
 
 from scribe_export.clock import Clock
-from scribe_export.errors import JournalFull
+from scribe_export.errors import JournalFull, JournalUnusable
 from scribe_export.journal.collect import Collector, prune
+from scribe_export.journal.folder import StateFolder
 from scribe_export.journal.store import Store
 
 log = structlog.get_logger()
@@ -15,16 +16,18 @@ PRUNE_EVERY = 60
 class Housekeeper:
     """Works in slices, each a command of its own, so that deliveries come between. `history` is in seconds."""
 
-    def __init__(self, store: Store, clock: Clock, history: float) -> None:
+    def __init__(self, store: Store, folder: StateFolder, clock: Clock, history: float) -> None:
         self.collector = Collector()
-        self._store, self._clock, self._history = store, clock, history
+        self._store, self._folder, self._clock, self._history = store, folder, clock, history
 
     async def run(self) -> None:
-        """For ever."""
+        """For ever; raises `JournalUnusable` when the state folder is taken away."""
         rounds = 0
         while True:
             await self._clock.sleep(INTERVAL)
             rounds += 1
+            if self._folder.lost:
+                raise JournalUnusable(f"{self._folder.path}: the state folder was removed or replaced while in use")
             try:
                 await self.collect()
                 if rounds % PRUNE_EVERY == 0:

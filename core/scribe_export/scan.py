@@ -5,6 +5,7 @@ over a handful of fields; a document of another shape is decoded whole and read 
 a usable `scan_id` is refused.
 """
 
+import codecs
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -64,6 +65,8 @@ _decoder = msgspec.json.Decoder(_Document)
 
 def read_fields(body: bytes) -> ScanFields:
     """Decode the routing fields of a scan; raise `InvalidScan` saying why a body is none."""
+    if not body.isascii():
+        _check_text(body)
     try:
         document = _decoder.decode(body)
     except msgspec.ValidationError:
@@ -106,6 +109,16 @@ def parse_timestamp(value: str | float, assume: tzinfo = UTC) -> datetime:
         return datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)
     except (OverflowError, OSError) as error:
         raise ValueError(str(error)) from None
+
+
+def _check_text(body: bytes) -> None:
+    """The decoder passes over text that nobody asks for, so that is looked at here. Raises `InvalidScan`."""
+    if body.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InvalidScan("starts with a byte order mark; a scan is UTF-8 without one")
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidScan(f"not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _identity(value: int | str) -> str:

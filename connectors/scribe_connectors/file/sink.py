@@ -1,5 +1,6 @@
 """A sink that keeps scans as files under a folder."""
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,7 +28,7 @@ class FileSinkOptions(ObjectOptions):
 
     def place(self) -> str:
         """Two destinations must not have the same."""
-        return f"{Path(self.directory)}/{self.key}"
+        return os.path.normpath(f"{self.directory}/{self.key}")
 
 
 class FileSink(ObjectSink):

@@ -16,6 +16,8 @@ from scribe_export.cli.shared import Command, config_argument, json_option, prin
 from scribe_export.journal.dead import Selection
 from scribe_export.journal.looking import dead_letters_at, reading, stored_body
 
+SHOWN_ID = 40
+
 
 def selection_options(command: Command) -> Command:
     """Which dead letters are meant."""
@@ -42,7 +44,7 @@ def list_letters(
     config: Path, destination: str | None, kind: str | None, scan_ids: tuple[str, ...], *, as_json: bool
 ) -> None:
     """List dead letters, with why each is one."""
-    letters = dead_letters_at(configuration.load(config).state_folder, Selection(destination, kind, scan_ids))
+    letters = dead_letters_at(configuration.state_folder(config), Selection(destination, kind, scan_ids))
     if as_json:
         print_json({"dead_letters": [asdict(letter) for letter in letters]})
         return
@@ -50,7 +52,14 @@ def list_letters(
     print_table(
         titles,
         [
-            [letter.scan_id, letter.destination or "-", letter.kind, _when(letter.at), letter.size, letter.error[:100]]
+            [
+                _short(letter.scan_id),
+                letter.destination or "-",
+                letter.kind,
+                _when(letter.at),
+                letter.size,
+                letter.error[:100],
+            ]
             for letter in letters
         ],
     )
@@ -63,13 +72,13 @@ def list_letters(
 @json_option
 def show(config: Path, scan_id: str, *, as_json: bool) -> None:
     """Show the dead letters of one scan, and its body."""
-    loaded = configuration.load(config)
-    letters = dead_letters_at(loaded.state_folder, Selection(scan_ids=[scan_id]))
+    folder = configuration.state_folder(config)
+    letters = dead_letters_at(folder, Selection(scan_ids=[scan_id]))
     if not letters:
         raise click.ClickException(
             f"scan {scan_id} is no dead letter; `dlq list` lists them, `trace` tells of any scan"
         )
-    body = stored_body(loaded.state_folder, letters[0].seq)
+    body = stored_body(folder, letters[0].seq)
     text = body.decode("utf-8", "backslashreplace") if body is not None else ""
     if as_json:
         print_json({"dead_letters": [asdict(letter) for letter in letters], "body": text})
@@ -127,6 +136,8 @@ def discard(
     logs.configure("error")
     loaded = configuration.load(config)
     count = len(dead_letters_at(loaded.state_folder, Selection(destination, kind, scan_ids)))
+    if count and as_json and not yes:
+        raise click.UsageError("--json asks nothing; add --yes to discard")
     if count and not yes:
         click.confirm(f"Discard {count} dead letters for good?", abort=True, err=True)
     answer = ask_or_do(loaded, "discard", _arguments(destination, kind, scan_ids))
@@ -134,6 +145,11 @@ def discard(
         print_json(answer)
     else:
         click.echo(f"{answer['discarded']} dead letters discarded")
+
+
+def _short(scan_id: str) -> str:
+    """One long id must not push the other columns away; `--json` and `show` have it whole."""
+    return scan_id if len(scan_id) <= SHOWN_ID else scan_id[: SHOWN_ID - 1] + "…"
 
 
 def _arguments(destination: str | None, kind: str | None, scan_ids: tuple[str, ...]) -> dict[str, Any]:

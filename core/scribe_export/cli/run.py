@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,22 @@ from scribe_export.errors import ConfigError
 from scribe_export.exporter import Exporter
 from scribe_export.journal.ballast import BALLAST_BYTES
 from scribe_export.journal.database import FILE_NAME
+from scribe_export.journal.recover import RecoveryReport
 from scribe_export.journal.status import JournalStatus, journal_status
 from scribe_export.options import parse_duration
 from scribe_export.scanning import resume_requests
 
 log = structlog.get_logger()
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """`unread` are the sources that were not read to their end."""
+
+    status: JournalStatus
+    unread: list[str]
+    recovery: RecoveryReport | None
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float:  # noqa: ARG001
@@ -66,10 +77,11 @@ def command(config: Path, *, until_idle: bool, max_wait: float, log_level: str, 
     ended = anyio.run(_run, loaded, until_idle, max_wait)
     if not until_idle or ended is None:
         return
-    status, unread = ended
-    _report(status, unread, as_json=as_json)
+    status = ended.status
+    _report(status, ended.unread, as_json=as_json)
     active = [row for row in status.destinations if row.state == "active"]
-    sys.exit(1 if unread or status.invalid or any(row.dead or row.pending for row in active) else 0)
+    lost = ended.recovery is not None and ended.recovery.lost is None
+    sys.exit(1 if lost or ended.unread or status.invalid or any(row.dead or row.pending for row in active) else 0)
 
 
 def _check_room(config: Config) -> None:
@@ -82,8 +94,8 @@ def _check_room(config: Config) -> None:
         log.warning("disk nearly full", reason=error.problems[0].message)
 
 
-async def _run(config: Config, until_idle: bool, max_wait: float) -> tuple[JournalStatus, list[str]] | None:  # noqa: FBT001
-    """The final status of a run until idle, and the sources that were not read to their end; None if it was stopped."""
+async def _run(config: Config, until_idle: bool, max_wait: float) -> _Ended | None:  # noqa: FBT001
+    """How a run until idle ended; None if it was stopped."""
     started = time.monotonic()
     async with Exporter(config, once=until_idle) as exporter:
         stopped = False
@@ -123,7 +135,8 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> tuple[Journ
         exporter.stop()
         _end_by(exporter, config.drain_timeout)
         unread = [feed.name for feed in exporter.feeds if not feed.exhausted]
-        return await exporter.store.do(lambda db: journal_status(db.connection, db.clock.now())), unread
+        status = await exporter.store.do(lambda db: journal_status(db.connection, db.clock.now()))
+        return _Ended(status, unread, exporter.recovery)
 
 
 def _end_by(exporter: Exporter, seconds: float) -> None:

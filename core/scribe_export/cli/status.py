@@ -8,14 +8,13 @@ import click
 
 from scribe_export import config as configuration
 from scribe_export.cli.shared import config_argument, json_option, print_json, print_table
-from scribe_export.config import Config
 from scribe_export.journal.looking import reading
 from scribe_export.journal.status import JournalStatus, journal_status
 
 
-def read_status(config: Config) -> JournalStatus:
-    """Count from the journal, whoever owns it; raises `JournalError`."""
-    with reading(config.state_folder) as db:
+def read_status(folder: Path) -> JournalStatus:
+    """Count from the journal of a state folder, whoever owns it; raises `JournalError`."""
+    with reading(folder) as db:
         return journal_status(db.connection, time.time())
 
 
@@ -24,8 +23,7 @@ def read_status(config: Config) -> JournalStatus:
 @json_option
 def command(config: Path, *, as_json: bool) -> None:
     """Show, for each destination, what waits, what was delivered, what is dead, and how it is doing."""
-    loaded = configuration.load(config)
-    status = read_status(loaded)
+    status = read_status(configuration.state_folder(config))
     if as_json:
         rows = {
             row.name: {key: value for key, value in asdict(row).items() if key != "name"} for row in status.destinations

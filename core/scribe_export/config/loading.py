@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from scribe_export.config.checks import check_places, compiled_rules
 from scribe_export.config.entries import Entries, check_providers
 from scribe_export.config.interpolate import interpolated
-from scribe_export.config.outer import Outer
+from scribe_export.config.outer import Outer, StatePlace
 from scribe_export.config.parse import MAX_BYTES, parse
 from scribe_export.config.result import Config
 from scribe_export.config.tree import Branch, Findings, Leaf, Place, branch, places
@@ -25,6 +25,34 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     """
     path = Path(path)
     found = Findings(str(path))
+    tree = _read(path, found)
+    folder = path.absolute().parent
+    tree = _without_empty(tree)
+    root = interpolated(tree, folder, os.environ if environ is None else environ, found)
+    config = _checked(path, folder, root, found) if isinstance(root, Branch) else None
+    if config is None or found:
+        raise found.error()
+    return config
+
+
+def state_folder(path: str | Path, environ: Mapping[str, str] | None = None) -> Path:
+    """Where a config's journal lies, for looking at it: no other part of the file needs to be right or its secrets set.
+
+    Raises `ConfigError`.
+    """
+    path = Path(path)
+    found = Findings(str(path))
+    tree = _read(path, found)
+    folder = path.absolute().parent
+    kept = {name: node for name, node in tree.entries.items() if name in StatePlace.model_fields}
+    root = interpolated(replace(tree, entries=kept), folder, os.environ if environ is None else environ, found)
+    place = validated(StatePlace, root, found) if isinstance(root, Branch) else None
+    if place is None or found:
+        raise found.error()
+    return place.under(folder)
+
+
+def _read(path: Path, found: Findings) -> Branch:
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
@@ -35,13 +63,7 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     tree = parse(raw, found)
     if tree is None:
         raise found.error()
-    folder = path.absolute().parent
-    tree = _without_empty(tree)
-    root = interpolated(tree, folder, os.environ if environ is None else environ, found)
-    config = _checked(path, folder, root, found) if isinstance(root, Branch) else None
-    if config is None or found:
-        raise found.error()
-    return config
+    return tree
 
 
 def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config | None:
@@ -67,7 +89,7 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
     return Config(
         path=path,
         folder=folder,
-        state_folder=folder / Path(outer.state_dir).expanduser() / outer.pipeline,
+        state_folder=outer.under(folder),
         pipeline=outer.pipeline,
         assume_timezone=ZoneInfo(outer.assume_timezone),
         drain_timeout=outer.drain_timeout,

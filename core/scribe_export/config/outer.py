@@ -1,5 +1,6 @@
 """What stands at the top of the file; sources, destinations and the scanner are checked by their connectors."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -55,13 +56,20 @@ class Defaults(Options):
     """When the destination is given a rest."""
 
 
-class Outer(Options):
-    version: Literal[1] = 1
-    """Of this format."""
+class StatePlace(Options):
     pipeline: str = Field(default="default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     """Names the state folder, so that two pipelines can share a `state_dir`."""
     state_dir: str = Field(default="./state", min_length=1)
     """Where the journal lives; a relative path starts at this file's folder."""
+
+    def under(self, folder: Path) -> Path:
+        """The state folder; `folder` is the config's own."""
+        return folder / Path(self.state_dir).expanduser() / self.pipeline
+
+
+class Outer(StatePlace):
+    version: Literal[1] = 1
+    """Of this format."""
     buffer: Annotated[str, WithJsonSchema({"const": "journal"})] = "journal"
     """Where scans wait for their destinations."""
     assume_timezone: Timezone = "UTC"

@@ -19,6 +19,8 @@ from scribe_export.errors import JournalError, JournalFull, JournalUnusable
 from scribe_export.journal.blobs import Blobs
 from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
 
+LEAST_ROOM = 2**20
+"""Free bytes below which a disk is called full."""
 LARGE_HOLE = 256 * 2**20
 """Free pages that are worth giving back at a start; smaller holes are filled by the scans to come."""
 PAGE_SIZE = 16384  # three scans of 5 KB share a page; at 4096 each would spill into an overflow page of its own
@@ -200,23 +202,17 @@ def damaged(error: sqlite3.Error) -> JournalUnusable:
 
 
 def unopened(path: Path, error: sqlite3.Error) -> JournalError:
-    """What an error at the opening means: a full disk or a held lock is no damage (https://sqlite.org/rescode.html)."""
+    """What an error at the opening means: only content that is not a journal's is damage.
+
+    On a full disk, for one, SQLite cannot make its shared memory and calls that an I/O error
+    (https://sqlite.org/rescode.html#ioerr_shmsize).
+    """
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return JournalFull(f"{path}: no room to open the journal: {error}")
-    if code in _NOT_NOW:
-        return JournalError(f"{path}: cannot open the journal: {error}")
-    return damaged(error)
-
-
-_NOT_NOW = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_NOMEM,
-}
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
+        return damaged(error)
+    if code == sqlite3.SQLITE_FULL or room(path.parent) < LEAST_ROOM:
+        return JournalFull(f"{path}: no room on the disk to open the journal: {error}; nothing in it was touched")
+    return JournalError(f"{path}: cannot open the journal now: {error}; nothing in it was touched")
 
 
 def room(folder: Path) -> int:

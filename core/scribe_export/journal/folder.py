@@ -54,6 +54,15 @@ class StateFolder:
             os.pwrite(handle, f"process {os.getpid()} ({command})\n".encode(), 0)
         return handle
 
+    @property
+    def lost(self) -> bool:
+        """Whether the folder, or its lock, is no longer the one that was locked."""
+        try:
+            there, ours = (self.path / "owner.lock").stat(), os.fstat(self._lock)
+        except OSError:
+            return True
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
+
     def release(self) -> None:
         """Give the folder up; safe twice."""
         if self._lock >= 0:

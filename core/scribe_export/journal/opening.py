@@ -10,7 +10,7 @@ from scribe_export.clock import Clock
 from scribe_export.errors import JournalUnusable
 from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, LARGE_HOLE, PAGE_SIZE, Database, unopened
 from scribe_export.journal.folder import StateFolder
-from scribe_export.journal.recover import interrupted, recover, recovered, set_aside
+from scribe_export.journal.recover import RecoveryReport, interrupted, recover, recovered, set_aside
 
 log = structlog.get_logger()
 
@@ -23,10 +23,11 @@ DAMAGE_MARK = "journal.damaged"
 
 @dataclass(frozen=True, slots=True)
 class OpenJournal:
-    """A database and the lock it is held under."""
+    """A database and the lock it is held under; `recovery` if it had to be recovered just now."""
 
     folder: StateFolder
     database: Database
+    recovery: RecoveryReport | None = None
 
     def close(self) -> None:
         """Close and give the folder up."""
@@ -41,7 +42,7 @@ def open_journal(path: Path, *, quota: int = DEFAULT_QUOTA, clock: Clock | None 
     """
     folder = StateFolder(path)
     try:
-        return OpenJournal(folder, _sound(path, quota, clock))
+        return OpenJournal(folder, *_sound(path, quota, clock))
     except BaseException:
         folder.release()
         raise
@@ -52,7 +53,7 @@ def mark_damaged(path: Path, reason: str) -> None:
     (path / DAMAGE_MARK).write_text(reason, encoding="utf-8")
 
 
-def _sound(path: Path, quota: int, clock: Clock | None) -> Database:
+def _sound(path: Path, quota: int, clock: Clock | None) -> tuple[Database, RecoveryReport | None]:
     problem = _problem(path)
     if problem is None:
         try:
@@ -61,7 +62,7 @@ def _sound(path: Path, quota: int, clock: Clock | None) -> Database:
             problem = str(error)
         else:
             _tidy(database)
-            return database
+            return database, None
     damaged = set_aside(path)
     database = Database(path, quota=quota, clock=clock)
     report = recover(database, damaged)
@@ -70,13 +71,13 @@ def _sound(path: Path, quota: int, clock: Clock | None) -> Database:
         problem=problem,
         kept=str(damaged),
         scans_recovered=report.scans,
-        scans_lost=report.lost,
-        help="the damaged file is kept; scans sent before may be sent again",
+        scans_lost="unknown, perhaps all" if report.lost is None else report.lost,
+        help="the damaged file is kept; see dlq list for classes corrupt and recovered, and read the sources again",
     )
     (path / DAMAGE_MARK).unlink(missing_ok=True)
     recovered(path)
     _tidy(database)
-    return database
+    return database, report
 
 
 def _problem(path: Path) -> str | None:

@@ -8,6 +8,8 @@ an operator decides whether to send it, perhaps again. Without any row of a dest
 import contextlib
 import hashlib
 import os
+import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -15,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scribe_export.errors import InvalidScan
+from scribe_export.errors import InvalidScan, JournalError
 from scribe_export.journal.batches import batches, members_of
-from scribe_export.journal.database import FILE_NAME, Database
+from scribe_export.journal.database import FILE_NAME, PAGE_SIZE, Database
 from scribe_export.journal.destinations import destinations
 from scribe_export.journal.folder import sync_folder
 from scribe_export.journal.ingest import ConflictMasks, NewScan, ingest
@@ -25,52 +27,71 @@ from scribe_export.journal.receipts import receipts
 from scribe_export.scan import read_fields
 
 RECOVERY_NOTE = "journal.recovering"
+_ASIDE = re.compile(rf"{re.escape(FILE_NAME)}\.damaged-[0-9T-]+")
 _KEYED_BY_NUMBER = ("scan", "body", "batch", "receipt", "request", "shape", "destination")
 _KEYED_BY_TEXT = ("meta", "member", "delivery", "cursor")
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveryReport:
-    """How many scans with their bodies came over, and how many bodies are known to be lost."""
+    """How many scans with their bodies came over, and how many bodies are known to be lost; None: nobody knows."""
 
     scans: int
-    lost: int
+    lost: int | None
 
 
 def set_aside(folder: Path) -> Path:
     """Rename the journal and its log; returns the new path of the journal.
 
-    A note of it stays until `recovered`, so that a recovery that is killed is done again from the same file.
+    A note of it stays until `recovered`, so that a recovery that is killed is done again from the same file. Nothing is
+    ever removed but the unfinished copy of such a recovery. Raises `JournalError` if the disk does not let it.
     """
-    note = folder / RECOVERY_NOTE
-    if note.exists():
-        aside = folder / note.read_text(encoding="utf-8")
-    else:
-        aside = _free_name(folder)
-        with note.open("w", encoding="utf-8") as file:
-            file.write(aside.name)
-            file.flush()
-            os.fsync(file.fileno())
+    try:
+        aside = _noted(folder)
+        if aside is None:
+            aside = _free_name(folder)
+            _write_note(folder, aside.name)
+        begun = aside.is_file()
+        for suffix in ("-wal", "-shm", ""):
+            source = folder / (FILE_NAME + suffix)
+            if begun:
+                source.unlink(missing_ok=True)
+            elif source.exists():
+                source.rename(Path(str(aside) + suffix))
         sync_folder(folder)
-    begun = aside.exists()
-    for suffix in ("-wal", "-shm", ""):
-        source = folder / (FILE_NAME + suffix)
-        if begun:
-            source.unlink(missing_ok=True)
-        elif source.exists():
-            source.rename(Path(str(aside) + suffix))
-    sync_folder(folder)
+    except OSError as error:
+        raise JournalError(f"{folder}: the damaged journal cannot be set aside: {error.strerror}") from None
     return aside
+
+
+def _noted(folder: Path) -> Path | None:
+    """The file that a recovery was begun from; None without a whole note of one."""
+    try:
+        name = (folder / RECOVERY_NOTE).read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return folder / name if _ASIDE.fullmatch(name) else None
+
+
+def _write_note(folder: Path, name: str) -> None:
+    """Whole or not at all."""
+    unfinished = folder / f"{RECOVERY_NOTE}.new"
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.write(name)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(folder / RECOVERY_NOTE)
+    sync_folder(folder)
 
 
 def interrupted(folder: Path) -> bool:
     """Whether a recovery was begun and not ended."""
-    return (folder / RECOVERY_NOTE).exists()
+    return _noted(folder) is not None
 
 
 def recovered(folder: Path) -> None:
     """The new journal holds all that the damaged one had; from here on it is the journal."""
-    (folder / RECOVERY_NOTE).unlink()
+    (folder / RECOVERY_NOTE).unlink(missing_ok=True)
     sync_folder(folder)
 
 
@@ -86,16 +107,48 @@ def _free_name(folder: Path) -> Path:
 
 def recover(database: Database, damaged: Path) -> RecoveryReport:
     """Copy what verifies from a damaged journal into a new, empty one, in one transaction."""
-    try:
-        old = sqlite3.connect(damaged, isolation_level=None)
-        old.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error:
-        return RecoveryReport(0, 0)
+    old = _opened(damaged) or _opened(with_new_first_page(database, damaged))
+    if old is None:
+        return RecoveryReport(0, None)
     try:
         with database.transaction():
             return _copy(database, old)
     finally:
         old.close()
+        _patched(damaged).unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> sqlite3.Connection | None:
+    old = sqlite3.connect(path, isolation_level=None)
+    try:
+        old.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        old.execute("SELECT max(seq) FROM scan").fetchone()
+    except sqlite3.Error:
+        old.close()
+        return None
+    return old
+
+
+def with_new_first_page(database: Database, damaged: Path) -> Path:
+    """A copy of a journal with the first page of an empty one, where every table begins at the same page.
+
+    The first page also says how long the file is (https://sqlite.org/fileformat2.html#in_header_database_size).
+    """
+    patched = _patched(damaged)
+    shutil.copyfile(damaged, patched)
+    database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with database.path.open("rb") as source:
+        page = bytearray(source.read(PAGE_SIZE))
+    pages = patched.stat().st_size // PAGE_SIZE
+    page[28:32] = pages.to_bytes(4, "big")
+    page[32:40] = bytes(8)  # no free pages: what the old list held is only garbage to be passed over
+    with patched.open("r+b") as file:
+        file.write(page)
+    return patched
+
+
+def _patched(damaged: Path) -> Path:
+    return damaged.with_name(f"{damaged.name}.patched")
 
 
 def _copy(database: Database, old: sqlite3.Connection) -> RecoveryReport:

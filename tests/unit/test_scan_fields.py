@@ -1,0 +1,40 @@
+import pytest
+
+from scribe_export.errors import InvalidScan
+from scribe_export.scan import read_fields
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"scan_id": 1, "note": "\xff"}', "not UTF-8"),
+        ('\ufeff{"scan_id": 1}'.encode(), "byte order mark"),
+        ('{"scan_id": 1}'.encode("utf-16"), "byte order mark"),
+        (b'{"scan_id": NaN}', "not JSON"),
+        (b"[1]", "an array"),
+        (b"{}", "no scan_id"),
+        (b'{"scan_id": true}', "a boolean"),
+        (b'{"scan_id": 1.0}', "a fraction"),
+        (b'{"scan_id": ""}', "empty"),
+        (b'{"scan_id": ' + b"[" * 100_000, "not JSON"),
+    ],
+)
+def test_a_body_that_is_no_scan_is_refused_with_its_reason(body: bytes, why: str) -> None:
+    with pytest.raises(InvalidScan, match=why):
+        read_fields(body)
+
+
+@pytest.mark.parametrize("materials", [b"[]", b"null", b'{"material": "oak"}', b'"oak"', b"[null]", b"[1]"])
+def test_materials_of_any_shape_leave_the_scan_routable(materials: bytes) -> None:
+    body = b'{"scan_id": 7, "interpretation": {"pattern_matches": {"materials": ' + materials + b"}}}"
+    assert (read_fields(body).scan_id, read_fields(body).material) == ("7", None)
+
+
+def test_the_usual_scan_is_read_in_one_pass() -> None:
+    fields = read_fields(
+        b'{"scan_id": 7, "timestamp": "2026-03-01T12:00:00Z", "config": {"signal_type": "sine", "frequency": 440},'
+        b' "interpretation": {"confidence_scores": {"overall": 0.9},'
+        b' "pattern_matches": {"materials": [{"material": "oak"}]}}}'
+    )
+    assert (fields.scan_id, fields.confidence, fields.material) == ("7", 0.9, "oak")
+    assert (fields.signal_type, fields.frequency, fields.timestamp) == ("sine", 440.0, "2026-03-01T12:00:00Z")
