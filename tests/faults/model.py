@@ -391,10 +391,9 @@ class Pipeline:
             raise Broken(f"bodies {left} are kept, {dead_now} need theirs")
 
     def _send_all(self, name: str) -> None:
-        rounds = 0
+        rounds = iter(range(20))
         while opened := self.waiting(name):
-            rounds += 1
-            if rounds > 20:
+            if next(rounds, None) is None:
                 raise Broken(f"{name}: {opened} never settle")
             for batch in opened:
                 self.send(name, batch, "ok")

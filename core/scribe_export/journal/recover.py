@@ -7,12 +7,13 @@ an operator decides whether to send it, perhaps again. Without any row of a dest
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ RECOVERY_NOTE = "journal.recovering"
 _ASIDE = re.compile(rf"{re.escape(FILE_NAME)}\.damaged-[0-9T-]+")
 _KEYED_BY_NUMBER = ("scan", "body", "batch", "receipt", "request", "shape", "destination")
 _KEYED_BY_TEXT = ("meta", "member", "delivery", "cursor")
+_KINDS: dict[str, type | tuple[type, ...]] = {"INTEGER": int, "TEXT": str, "REAL": (float, int), "BLOB": bytes}
+_JSON = {"destination": (6, dict), "shape": (1, dict), "receipt": (5, list)}
+"""Columns that hold JSON, and what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,14 +286,21 @@ def _highest(old: sqlite3.Connection) -> int:
 
 
 def _by_number(old: sqlite3.Connection, table: str, highest: int) -> Iterator[Sequence[Any]]:
-    """All rows whose page can be read: ranges first, and one by one inside a range that fails."""
+    """All rows that can be found: ranges first, then one by one what a range that fails or has gaps did not give.
+
+    Where a page above is damaged, a range may end early without an error, and its rows still be found by their numbers.
+    """
     step = 256
     for start in range(0, highest + 1, step):
         query = f"SELECT * FROM {table} WHERE rowid >= ? AND rowid < ? ORDER BY rowid"  # noqa: S608
+        failed, rows = False, list[Sequence[Any]]()
         try:
-            yield from old.execute(query, (start, start + step)).fetchall()
+            rows = old.execute(query, (start, start + step)).fetchall()
         except sqlite3.Error:
-            for number in range(start, start + step):
+            failed = True
+        yield from rows
+        if failed or rows:
+            for number in set(range(start, start + step)).difference(row[0] for row in rows):
                 yield from _readable(old, f"SELECT * FROM {table} WHERE rowid = ?", (number,))  # noqa: S608
 
 
@@ -300,8 +311,26 @@ def _readable(old: sqlite3.Connection, query: str, arguments: Sequence[Any]) -> 
             yield row
 
 
-def _insert(new: sqlite3.Connection, table: str, rows: Iterator[Sequence[Any]]) -> None:
+def _insert(new: sqlite3.Connection, table: str, rows: Iterable[Sequence[Any]]) -> None:
+    columns = [(kind, bool(required)) for _, _, kind, required, *_ in new.execute(f"PRAGMA table_info({table})")]
+    marks = ",".join("?" * len(columns))
     for row in rows:
-        marks = ",".join("?" * len(row))
-        with contextlib.suppress(sqlite3.IntegrityError):
-            new.execute(f"INSERT OR REPLACE INTO {table} VALUES({marks})", tuple(row))
+        if _sound(table, columns, row):
+            with contextlib.suppress(sqlite3.IntegrityError):
+                new.execute(f"INSERT OR REPLACE INTO {table} VALUES({marks})", tuple(row))
+
+
+def _sound(table: str, columns: Sequence[tuple[str, bool]], row: Sequence[Any]) -> bool:
+    """Whether each value is of its column's kind: SQLite has no checksums, so a damaged page may still have rows."""
+    if len(row) != len(columns):
+        return False
+    for (kind, required), value in zip(columns, row, strict=True):
+        if required if value is None else not isinstance(value, _KINDS[kind]):
+            return False
+    if table not in _JSON or row[_JSON[table][0]] is None:
+        return True
+    place, expected = _JSON[table]
+    try:
+        return isinstance(json.loads(row[place]), expected)
+    except ValueError:
+        return False
