@@ -53,8 +53,24 @@ def settlement(batch: SealedBatch, outcome: Outcome, *, evidence: Evidence, retr
             lambda db: settle.refuse(db, batch, outcome.members), event="dead letter", reason=reason, failed=True
         )
     if isinstance(outcome.error, PartialFailure):
-        return _partly(batch, outcome.error, retry)
+        whole = _as_one(batch, outcome.error)
+        if whole is None:
+            return _partly(batch, outcome.error, retry)
+        outcome = Failed(whole, outcome.raised_in)
     return _failed(batch, outcome, evidence, retry)
+
+
+def _as_one(batch: SealedBatch, failure: PartialFailure) -> SinkError | None:
+    """The error of the batch as a whole, if none of its records was confirmed or refused; then it is judged like any
+    other that failed, so that a record which always fails is found. None if some records got somewhere."""
+    errors = list(failure.errors.values())
+    if failure.acked or len(errors) < batch.count or any(isinstance(error, Rejected) for error in errors):
+        return None
+    for kind in (Misconfigured, Throttled):
+        found = next((error for error in errors if isinstance(error, kind)), None)
+        if found:
+            return found
+    return next((error for error in errors if error.applied == "unknown"), errors[0])
 
 
 def _delivered(batch: SealedBatch, answer: str, db: Database) -> list[SealedBatch]:
