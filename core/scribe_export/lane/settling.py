@@ -48,10 +48,9 @@ def settlement(batch: SealedBatch, outcome: Outcome, *, evidence: Evidence, retr
     if isinstance(outcome, Delivered):
         return Settlement(functools.partial(_delivered, batch, outcome.answer), got_through=True)
     if isinstance(outcome, Refused):
-        reason = "; ".join(f"{kind}: {why}" for kind, why in list(outcome.members.values())[:3])
-        return Settlement(
-            lambda db: settle.refuse(db, batch, outcome.members), event="dead letter", reason=reason, failed=True
-        )
+        refused = outcome.members
+        reason = "; ".join(f"{kind}: {why}" for kind, why in list(refused.values())[:3])
+        return Settlement(lambda db: settle.refuse(db, batch, refused), event="dead letter", reason=reason, failed=True)
     if isinstance(outcome.error, PartialFailure):
         whole = _as_one(batch, outcome.error)
         if whole is None:
