@@ -13,9 +13,11 @@ from support.oracle import Difference, GrowingFiles, Oracle, held_in
 from support.pipeline import Pipeline
 
 KILLS = 8
+ROUNDS = 5
+"""Kills at random moments may all miss the moment that a broken promise needs; so many rounds of them do not."""
 
 
-def _crashed(folder: Path, mutant: str) -> Difference:
+def _crashed(folder: Path, mutant: str, seed: int = 3) -> Difference:
     """What is missing after a few kills under load from a growing file and a spool, when all had time to arrive."""
     oracle, spooled = Oracle(), Oracle()
     main = (sys.executable, "-m", "support.mutant_main", mutant)
@@ -29,9 +31,12 @@ def _crashed(folder: Path, mutant: str) -> Difference:
         "key": "local/{batch_id}.{ext}",
         "batch": {"max_records": 50, "max_age": "20ms"},
     }
-    rng = random.Random(3)
+    rng = random.Random(seed)
     with Pipeline(folder, {"local": archive}, sources=sources, main=main) as pipeline:
-        with GrowingFiles(folder / "grown", oracle, rate=400, seed=3, size=200), _spooling(folder / "spool", spooled):
+        with (
+            GrowingFiles(folder / "grown", oracle, rate=400, seed=seed, size=200),
+            _spooling(folder / "spool", spooled),
+        ):
             for _ in range(KILLS):
                 run = pipeline.start()
                 run.ready()
@@ -68,11 +73,10 @@ def _spooling(folder: Path, oracle: Oracle) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", ["ack_before_commit", "delivered_before_send", "cursor_before_rows"])
 def test_a_program_that_breaks_its_promise_loses_scans(tmp_path: Path, mutant: str) -> None:
-    difference = _crashed(tmp_path / "it", mutant)
-
-    assert difference.lost
+    assert any(_crashed(tmp_path / f"it{seed}", mutant, seed).lost for seed in range(3, 3 + ROUNDS))
 
 
 def test_the_honest_program_loses_none_in_the_same_crashes(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ def a_connector_without_its_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EntryPoint, "module", property(lambda self: "scribe_connectors.absent"), raising=True)
     # Only this one, so that the answers do not change with every connector that comes.
     monkeypatch.setattr(registry, "_installed", lambda kind: {"aws_absent": point} if kind == "sinks" else {})
+    fakes = {
+        kind: {name: found for name, found in registered.items() if name.startswith("fake_")}
+        for kind, registered in registry._registered.items()
+    }
+    monkeypatch.setattr(registry, "_registered", fakes)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.yaml")))
