@@ -11,14 +11,14 @@ TAKE_A_CONFIG = [
     ("run",),
     ("check",),
     ("send", "scan.json"),
-    ("status",),
     ("trace", "1"),
     ("scan",),
-    ("dlq", "list"),
-    ("dlq", "show", "1"),
     ("dlq", "replay"),
     ("dlq", "discard"),
 ]
+
+
+LOOKING = [("status",), ("dlq", "list"), ("dlq", "show", "1")]
 
 
 def with_config(words: tuple[str, ...]) -> list[str]:
@@ -39,6 +39,19 @@ def test_a_wrong_file_is_told_line_by_line_by_every_command(words: tuple[str, ..
     )
     assert len(told) == 2
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("words", LOOKING, ids=" ".join)
+def test_looking_needs_neither_secrets_nor_the_rest_of_the_file(words: tuple[str, ...], tmp_path: Path) -> None:
+    write_config(tmp_path)
+    (tmp_path / "scan.json").write_text(scan(1))
+    assert command(tmp_path, "send", "export.yaml", "scan.json").code == 0
+    write_config(
+        tmp_path, WRONG + '\nconnections: {c: {provider: scribe, url: "http://h", api_key: "${NOT_SET_HERE}"}}\n'
+    )
+    ended = command(tmp_path, *with_config(words))
+    assert "NOT_SET_HERE" not in ended.stderr
+    assert ended.code == (1 if words[-1] == "1" else 0)
 
 
 @pytest.mark.parametrize("words", TAKE_A_CONFIG, ids=" ".join)

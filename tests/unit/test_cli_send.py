@@ -20,7 +20,7 @@ BAD: dict[str, tuple[str, Make, str]] = {
         "list.json: a scan is a JSON object, this is an array",
     ),
     "no id": ("anon.json", lambda path: path.write_text("{}"), "anon.json: no scan_id"),
-    "bytes": ("image.json", lambda path: path.write_bytes(b"\x89PNG\xff\x00"), "image.json: not JSON: "),
+    "bytes": ("image.json", lambda path: path.write_bytes(b"\x89PNG\xff\x00"), "image.json: not UTF-8: "),
     "cut off": (
         "half.json.gz",
         lambda path: path.write_bytes(gzip.compress(scan(1).encode())[:-12]),

@@ -95,9 +95,8 @@ def up(
         if missing:
             _say(f"S3 is left out: {missing}")
         endpoints = Endpoints(scanner.url, scanner.database, aws.url if aws else None, missing)
-        click.echo(msgspec.json.encode(endpoints.document()).decode() if json_output else _guidance(endpoints, rate))
-        sys.stdout.flush()
-        asyncio.run(_keep_scanning(scanner, rate, seed))
+        told = msgspec.json.encode(endpoints.document()).decode() if json_output else _guidance(endpoints, rate)
+        asyncio.run(_keep_scanning(scanner, rate, seed, told))
     _say("The local cloud is stopped.")
 
 
@@ -135,12 +134,18 @@ def _start_s3(servers: ExitStack, folder: Path | None) -> tuple[LocalServer | No
     return aws, ""
 
 
-async def _keep_scanning(scanner: Simulator, rate: float, seed: int) -> None:
-    """Ask for scans at an even rate until a signal comes. Raises `ServerFailed` if the simulator ends before."""
+async def _keep_scanning(scanner: Simulator, rate: float, seed: int, told: str) -> None:
+    """Print what is `told`, and ask for scans at an even rate until a signal comes.
+
+    Raises `ServerFailed` if the simulator ends before.
+    """
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for which in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(which, done.set)
+    # Only now, for whoever reads it may want to stop this at once.
+    click.echo(told)
+    sys.stdout.flush()
     choice = random.Random(seed)  # noqa: S311 - which scans are asked for is no secret
     async with httpx.AsyncClient(base_url=scanner.url, timeout=30) as client:
         due = loop.time()
