@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 from benchmarks.scans import bodies
 
-from scribe_export import config, registry
+from scribe_export import config, logs, registry
 from scribe_export.exporter import Exporter
 from scribe_export.interface import Checkpoint, Sink, Source
 from scribe_export.model import BatchLimits, Delivery, Encoded, Incoming
@@ -57,6 +57,7 @@ async def measure(path: Path) -> dict[str, float]:
 
 def main() -> None:
     """Print the figures."""
+    logs.configure("error")
     registry.register_sink("taking", Taking)
     registry.register_source("giving", Giving)
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:

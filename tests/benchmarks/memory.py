@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 
-from scribe_export import config, registry
+from scribe_export import config, logs, registry
 from scribe_export.errors import Transient
 from scribe_export.exporter import Exporter
 from scribe_export.interface import Sink
@@ -46,6 +46,7 @@ def resident() -> float:
 
 def main(waiting: int) -> dict[str, float]:
     """Print the figure."""
+    logs.configure("error")
     registry.register_sink("down", Down)
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
         path = Path(folder) / "export.yaml"

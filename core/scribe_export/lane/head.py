@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from scribe_export.model import Record
 
 HEAD_BYTES = 16 * 2**20
+RECORD_BYTES = 1024
+"""What a record takes in memory beside its body, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,12 @@ class Taken:
 
 
 class Head:
-    """Appended to after each commit, in order; the oldest go when it holds more than `limit` bytes of bodies."""
+    """Appended to after each commit, in order; the oldest go when it holds more than about `limit` bytes."""
 
     def __init__(self, newest_seq: int, limit: int = HEAD_BYTES) -> None:
         self._chunks: deque[Chunk] = deque()
         self._limit = limit
-        self._size = 0
+        self._held = 0
         self.gone_upto = newest_seq
         self.newest_seq = newest_seq
 
@@ -46,7 +48,7 @@ class Head:
         """
         if first_seq != self.newest_seq + 1:
             self._chunks.clear()
-            self._size = 0
+            self._held = 0
             self.gone_upto = self.newest_seq = max(self.newest_seq, last_seq)
             return
         every = -1
@@ -54,11 +56,11 @@ class Head:
             every &= mask
         size = sum([record.size for record in records])
         self._chunks.append(Chunk(first_seq, last_seq, records, masks, every, size))
-        self._size += size
+        self._held += _held(self._chunks[-1])
         self.newest_seq = last_seq
-        while self._size > self._limit:
+        while self._held > self._limit:
             oldest = self._chunks.popleft()
-            self._size -= oldest.size
+            self._held -= _held(oldest)
             self.gone_upto = oldest.last_seq
 
     def take(self, bit: int, after: int, max_records: int, max_bytes: int) -> Taken | None:
@@ -92,3 +94,7 @@ class Head:
                 upto = record.seq
             upto = chunk.last_seq
         return Taken(records, upto)
+
+
+def _held(chunk: Chunk) -> int:
+    return chunk.size + RECORD_BYTES * len(chunk.records)
