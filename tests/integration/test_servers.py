@@ -219,7 +219,7 @@ def test_the_server_with_auth_refuses_a_wrong_key_and_a_user_without_a_policy(
 
 def test_servers_listen_on_the_loopback_only(ministack: servers.LocalServer, simulator: servers.Simulator) -> None:
     if sys.platform != "linux":
-        pytest.skip("reads /proc")
+        pytest.skip("reads /proc")  # which macOS has not
     for server in (ministack, simulator):
         rows = [
             line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]

@@ -67,6 +67,7 @@ class SinkEncoding(SinkFixtures):
                 f"the sink's shape holds {sorted(first.shape())}: give a fixture `reshaped` that makes a sink on the "
                 "same destination with other values of these, to show that a sealed batch keeps its own",
             )
+            # Nothing in its options names or encodes a batch, so there is nothing that must stay frozen.
             pytest.skip("the sink has no shape")
 
         async def check() -> None:
@@ -92,6 +93,7 @@ class SinkEncoding(SinkFixtures):
         self, sink: MakeSink, destination: Destination, records: MakeRecords, unacceptable: Record | None
     ) -> None:
         if unacceptable is None:
+            # Which record a service can never take, only its author knows; many take them all.
             pytest.skip("the sink can refuse nothing that the suite knows of; see the fixture `unacceptable`")
 
         async def check() -> None:
@@ -116,6 +118,7 @@ class SinkEncoding(SinkFixtures):
     ) -> None:
         largest = sink().limits.max_record_bytes
         if largest is None or largest > LARGEST_TRIED:
+            # There is no limit to be held to, or reaching it would take more memory than a test should.
             pytest.skip("the sink declares no max_record_bytes that could be tried")
 
         async def check() -> None:

@@ -105,5 +105,6 @@ async def during(fault: Callable[[], AbstractContextManager[object]]) -> AsyncIt
 def needs(hook: Hook | None, name: str) -> Hook:
     """The hook; skips the check where the fixture cannot bring the fault about."""
     if hook is None:
+        # Not every service can be made to fail in every way; the skip names what was not proved.
         pytest.skip(f"the fixture `faults` has no hook `{name}`")
     return hook
