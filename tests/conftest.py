@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,11 +51,38 @@ def bucket(request: pytest.FixtureRequest, s3: S3Client) -> str:
     return new_bucket(s3, versioned=getattr(request, "param", None) == "versioned")
 
 
+@pytest.fixture(scope="session")
+def moto(pytestconfig: pytest.Config) -> Iterator[servers.LocalServer]:
+    """AWS by another hand, for what must not hold on one server alone."""
+    yield from _cloud(pytestconfig, servers.moto)
+
+
+@pytest.fixture(scope="session")
+def fake_gcs() -> Iterator[servers.LocalServer]:
+    """Cloud Storage."""
+    yield from _started(servers.fake_gcs)
+
+
+@pytest.fixture(params=["ministack", "moto"])
+def aws(request: pytest.FixtureRequest) -> servers.LocalServer:
+    """Each of the servers that stand in for AWS, one after the other."""
+    server: servers.LocalServer = request.getfixturevalue(request.param)
+    return server
+
+
 def _ministack(pytestconfig: pytest.Config, *, auth: bool) -> Iterator[servers.LocalServer]:
+    yield from _cloud(pytestconfig, partial(servers.ministack, auth=auth))
+
+
+def _cloud(pytestconfig: pytest.Config, make: Callable[[], servers.LocalServer]) -> Iterator[servers.LocalServer]:
     # An installed wheel does not lie beside the repository's environments, the tests do.
     os.environ.setdefault(servers.CLOUD_ENVIRONMENT, str(pytestconfig.rootpath / ".venv-cloud"))
+    yield from _started(make)
+
+
+def _started(make: Callable[[], servers.LocalServer]) -> Iterator[servers.LocalServer]:
     try:
-        server = servers.ministack(auth=auth)
+        server = make()
     except ServerMissing as error:
         missing(error)
     with server:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Encoded,
         Incoming,
         Record,
+        Request,
         ScanRequest,
     )
     from scribe_export.options import (
@@ -92,6 +93,7 @@ __all__ = [
     "Problem",
     "Record",
     "Rejected",
+    "Request",
     "RetryPolicy",
     "ScanRequest",
     "Scanner",
@@ -153,6 +155,7 @@ _MODULES = {
         "Encoded",
         "Incoming",
         "Record",
+        "Request",
         "ScanRequest",
     ),
     "options": (

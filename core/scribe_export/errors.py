@@ -92,7 +92,8 @@ class SinkError(ScribeExportError):
     """A delivery that was not confirmed.
 
     `applied` is ``"unknown"`` unless the caller knows that nothing was written. `burned` says that the service
-    has used up the batch's name without effect (a failed load job): the next attempt gets a new generation.
+    has used up the batch's name without effect at any attempt (a failed load job): the next attempt gets a new
+    generation, and what was unknown of earlier attempts is known now.
     """
 
     kind = "error"

@@ -30,7 +30,7 @@ from scribe_export.lane.head import Head
 from scribe_export.lane.lane import Lane
 from scribe_export.model import Incoming
 from scribe_export.patterns import CircuitBreaker, RetryPolicy
-from scribe_export.router import Router
+from scribe_export.routing.router import Router
 from scribe_export.tasks import plain_errors
 
 log = structlog.get_logger()

@@ -18,7 +18,7 @@ from scribe_export.journal.store import Store
 from scribe_export.lane.head import Head
 from scribe_export.lane.lane import Lane
 from scribe_export.model import Incoming, Record
-from scribe_export.router import Router
+from scribe_export.routing.router import Router
 from scribe_export.scan import read_fields
 
 log = structlog.get_logger()

@@ -17,6 +17,7 @@ from scribe_export.model import (
     Encoded,
     Identity,
     Record,
+    Request,
     ScanRequest,
 )
 from scribe_export.options import Options, ScannerOptions, SinkOptions, SourceOptions
@@ -70,6 +71,8 @@ class Sink(Connector[SinkOptions]):
     limits: BatchLimits = BatchLimits()
     effect: Effect = Effect(EffectClass.AT_LEAST_ONCE, "nothing at the destination tells a repeat from a new record")
     identity: Identity = "record"
+    ordered: bool = False
+    """Whether batches of the same partition go one at a time, in the order of their scans; a retry holds its own back."""
 
     def partition(self, record: Record) -> str:  # noqa: ARG002
         """What the record's batch will be named, with ``{batch_id}`` where the batch's id belongs.
@@ -93,6 +96,21 @@ class Sink(Connector[SinkOptions]):
         dead-letters these, seals the others anew and calls again. Runs in a worker thread.
         """
         return Encoded(batch)
+
+    async def prepare(self, batch: Batch) -> str:  # noqa: ARG002
+        """Take a place for a batch at the service before it is first written, such as a stream and an offset in it.
+
+        The answer is durable before `write` is called, and comes as `Batch.note` with every attempt; called again only
+        if it was empty, or after the batch's name was burned. Raises as `write` does, and then nothing was written.
+        """
+        return ""
+
+    async def preview(self, encoded: Encoded) -> Sequence[Request]:  # noqa: ARG002
+        """The requests of a first `write` whose answers are all good, made offline: neither opened nor connected.
+
+        They are what the same client would send, not a description kept beside it. Empty if the sink cannot tell.
+        """
+        return ()
 
     @abstractmethod
     async def write(self, encoded: Encoded) -> str | None:

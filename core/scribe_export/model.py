@@ -118,7 +118,8 @@ class Batch:
     `id` is never reused and never shared by two journals. `name` is what `Sink.partition` gave for its members with
     ``{batch_id}`` filled in, rendered when the batch was sealed. `generation` rises when the service has used up a name
     without effect. `attempt` counts from 1; above 1 an earlier attempt may have been applied. `shape` is
-    `Sink.shape` as it was at sealing. `digest` covers the ordered scan ids and sha256s.
+    `Sink.shape` as it was at sealing. `digest` covers the ordered scan ids and sha256s. `note` is what `Sink.prepare`
+    answered for this batch, the same at every attempt.
     """
 
     id: str
@@ -128,6 +129,7 @@ class Batch:
     shape: Mapping[str, Any] = field(default_factory=dict)
     generation: int = 0
     attempt: int = 1
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,22 @@ class Encoded:
     payload: Any = None
     refused: Mapping[int, Rejected] = field(default_factory=dict)
     size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as its service gets it, date and signature aside.
+
+    `method` is HTTP's or the full name of a gRPC method, `target` the URL or the gRPC server. `headers` are those that
+    say something of the delivery. `body` are the bytes of an HTTP body, or the message of a gRPC call as JSON. `records`
+    are the indexes of the records that it carries.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    records: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

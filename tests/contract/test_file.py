@@ -10,7 +10,7 @@ import pytest
 
 from scribe_connectors.file.sink import FileSink, FileSinkOptions
 from scribe_connectors.file.source import FileSource, FileSourceOptions
-from scribe_export.codec import compression_of, decompressed
+from scribe_export.archives.codec import compression_of, decompressed
 from scribe_export.interface import Context
 from scribe_export.keys import path_safe
 from scribe_export.model import Record

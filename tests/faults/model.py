@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from faults.simulated import KINDS, ON_CONFLICT, AtLeastOnce, Broken, Fate, Fateful, Simulated
 from faults.surroundings import Attempt, Disk, Drawn, JumpingClock, now
 
-from scribe_export.codec import same_json
+from scribe_export.archives.codec import same_json
 from scribe_export.errors import JournalError
 from scribe_export.journal import collect as collecting
 from scribe_export.journal import dead, destinations

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from scribe_export.archives.form import Object
+from scribe_export.archives.sink import Found, ObjectOptions, ObjectSink
 from scribe_export.errors import Misconfigured, SinkError
 from scribe_export.interface import Context
-from scribe_export.object_form import Object
-from scribe_export.objects import Found, ObjectOptions, ObjectSink
 
 
 class ShelfError(Exception):

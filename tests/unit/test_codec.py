@@ -7,7 +7,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scribe_export.codec import (
+from scribe_export.archives.codec import (
     DAMAGED,
     EXTENSIONS,
     Compression,

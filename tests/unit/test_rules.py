@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scribe_export.model import Record
-from scribe_export.router import Router
-from scribe_export.rule import _FUNCTIONS, RuleMistake, compile_rule
-from scribe_export.rules import Rules
+from scribe_export.routing.router import Router
+from scribe_export.routing.rule import _FUNCTIONS, RuleMistake, compile_rule
+from scribe_export.routing.rules import Rules
 
 SCAN: dict[str, Any] = {
     "scan_id": 7,

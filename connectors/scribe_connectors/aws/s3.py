@@ -9,10 +9,10 @@ from pydantic import Field
 from scribe_connectors.aws._bucket import Bucket, BucketOptions
 from scribe_connectors.aws._errors import classify, code_of
 from scribe_connectors.aws.s3_source import S3Source, S3SourceOptions
+from scribe_export.archives.form import Object
+from scribe_export.archives.sink import Found, ObjectOptions, ObjectSink
 from scribe_export.errors import Misconfigured, Rejected, SinkError, Throttled, Transient
 from scribe_export.interface import Context
-from scribe_export.object_form import Object
-from scribe_export.objects import Found, ObjectOptions, ObjectSink
 from scribe_export.options import Options
 
 __all__ = ["S3Sink", "S3SinkOptions", "S3Source", "S3SourceOptions"]

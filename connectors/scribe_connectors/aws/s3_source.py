@@ -9,10 +9,10 @@ from pydantic import Field
 
 from scribe_connectors.aws._bucket import Bucket, BucketOptions
 from scribe_connectors.aws._errors import classify, code_of
-from scribe_export.archive import Archive, ArchiveOptions, ArchiveSource, Gone, Unreadable
+from scribe_export.archives.form import FIELDS
+from scribe_export.archives.source import Archive, ArchiveOptions, ArchiveSource, Gone, Unreadable
 from scribe_export.errors import SinkError, SourceError
 from scribe_export.interface import Context
-from scribe_export.object_form import FIELDS
 from scribe_export.options import Duration, Options
 
 _HELD_WHOLE = 16 * 2**20

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from scribe_connectors.file._errors import classify
 from scribe_connectors.file._folder import TEMPORARY, Folder, tag_of
+from scribe_export.archives.form import Object
+from scribe_export.archives.sink import Found, ObjectOptions, ObjectSink
 from scribe_export.errors import Misconfigured, Rejected, SinkError
 from scribe_export.interface import Context
-from scribe_export.object_form import Object
-from scribe_export.objects import Found, ObjectOptions, ObjectSink
 from scribe_export.options import Options
 
 # https://man7.org/linux/man-pages/man3/pathconf.3.html: NAME_MAX, and PATH_MAX with room for the folder

@@ -6,8 +6,8 @@ from typing import Any
 from scribe_export.config.result import Built
 from scribe_export.config.tree import Branch, Findings, Leaf, Node, Place, branch, text_of
 from scribe_export.options import SinkOptions
-from scribe_export.rule import Rule, RuleMistake, compile_rule
-from scribe_export.rules import OTHERWISE, Rules
+from scribe_export.routing.rule import Rule, RuleMistake, compile_rule
+from scribe_export.routing.rules import OTHERWISE, Rules
 
 
 def check_places(destinations: Mapping[str, Built[SinkOptions]], tree: Branch, found: Findings) -> None:

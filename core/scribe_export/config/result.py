@@ -12,7 +12,7 @@ from scribe_export.config.tree import Place
 from scribe_export.errors import Problem
 from scribe_export.interface import Connector, Context
 from scribe_export.options import Options, ScannerOptions, SinkOptions, SourceOptions
-from scribe_export.rules import Rules
+from scribe_export.routing.rules import Rules
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 

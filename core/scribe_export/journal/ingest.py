@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scribe_export.codec import same_json
+from scribe_export.archives.codec import same_json
 from scribe_export.errors import JournalFull
 from scribe_export.journal.bodies import read_body
 from scribe_export.journal.database import Database

@@ -16,7 +16,7 @@ from scribe_export.journal.database import FILE_NAME, Database
 from scribe_export.journal.dead import DeadLetter, Selection, dead_letters
 from scribe_export.journal.receipts import Receipt, receipts
 from scribe_export.journal.status import open_read_only
-from scribe_export.router import Router
+from scribe_export.routing.router import Router
 
 
 class ReadOnly:

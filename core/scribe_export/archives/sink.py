@@ -16,12 +16,12 @@ import anyio
 from anyio import to_thread
 from pydantic import AfterValidator, Field, model_validator
 
-from scribe_export.codec import DAMAGED, EXTENSIONS, Compression, compression_of, decompressed, same_json
+from scribe_export.archives.codec import DAMAGED, EXTENSIONS, Compression, compression_of, decompressed, same_json
+from scribe_export.archives.form import DIGEST, MAX_BATCH_ID, SHA256, Object, ObjectForm, Order, freeze, read_order
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, SinkError, Throttled, Transient
 from scribe_export.interface import Context, Sink
 from scribe_export.keys import KeyTemplate
 from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record
-from scribe_export.object_form import DIGEST, MAX_BATCH_ID, SHA256, Object, ObjectForm, Order, freeze, read_order
 from scribe_export.options import Options, SinkOptions
 
 

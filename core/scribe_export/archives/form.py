@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from scribe_export.codec import EXTENSIONS, Compression, compress, jsonl, one_line
+from scribe_export.archives.codec import EXTENSIONS, Compression, compress, jsonl, one_line
 from scribe_export.errors import InvalidScan, Rejected
 from scribe_export.fields import Selection
 from scribe_export.keys import KeyTemplate

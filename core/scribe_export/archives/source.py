@@ -17,19 +17,27 @@ import structlog
 from anyio import to_thread
 from pydantic import Field
 
-from scribe_export.codec import DAMAGED, compression_of, decompressed
+from scribe_export.archives.codec import DAMAGED, compression_of, decompressed
+from scribe_export.archives.reading import (
+    CHUNK_BYTES,
+    CHUNK_RECORDS,
+    Handover,
+    LineReader,
+    Position,
+    is_whole,
+    tail_digest,
+)
 from scribe_export.errors import ScribeExportError, SinkError, Transient
 from scribe_export.interface import Checkpoint, Context, Source
 from scribe_export.model import Delivery, Incoming
 from scribe_export.options import Duration, Options, Size, SourceOptions
-from scribe_export.reading import CHUNK_BYTES, CHUNK_RECORDS, Handover, LineReader, Position, is_whole, tail_digest
 
 PAGE = 500
 """Archives looked up in the checkpoint at once."""
 
 _CHECKED = 2**20
 _T = TypeVar("_T")
-_log = structlog.get_logger("scribe_export.archive")
+_log = structlog.get_logger("scribe_export.archives")
 _position = msgspec.json.Decoder(Position)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scribe_export.model import Record
-from scribe_export.rules import Rules
+from scribe_export.routing.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

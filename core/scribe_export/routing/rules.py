@@ -16,7 +16,7 @@ from typing import Any
 
 from scribe_export.errors import InvalidScan, Rejected
 from scribe_export.model import Record
-from scribe_export.rule import NAMES, Rule, compile_rule, shown
+from scribe_export.routing.rule import NAMES, Rule, compile_rule, shown
 
 OTHERWISE = "otherwise"
 MAX_MESSAGE = 200
