@@ -1,6 +1,7 @@
 """How a connector reaches AWS, or a service that speaks its protocols."""
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,8 @@ from botocore.session import Session
 from pydantic import Field, model_validator
 
 from scribe_connectors.aws._errors import CREDENTIALS, code_of
+from scribe_connectors.aws._rehearsal import Answer, Rehearsal
+from scribe_export.model import Request
 from scribe_export.options import Options, SecretText, Url
 
 CONNECT_TIMEOUT = 10.0
@@ -112,6 +115,12 @@ class AwsClient:
         self._special: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._client: Any = None
+        self._rehearsal: Rehearsal | None = None
+
+    def rehearse(self, answer: Callable[[Request], Answer]) -> Rehearsal:
+        """From now on nothing is sent: requests are kept and answered by `answer`. Needs no credentials."""
+        self._rehearsal = Rehearsal(answer)
+        return self._rehearsal
 
     def configure(self, **settings: Any) -> None:
         """Settings of this service alone, by the names of `botocore.config.Config`."""
@@ -138,6 +147,8 @@ class AwsClient:
             client.close()
 
     def _make(self) -> Any:
+        if self._rehearsal:
+            return self._make_offline(self._rehearsal)
         auth = self._options.auth
         session = Session(profile=auth.profile)
         if auth.access_key_id and auth.secret_access_key:
@@ -149,6 +160,14 @@ class AwsClient:
             raise NoCredentialsError
         config = Config(**self._settings, **self._special)
         return session.create_client(self._service, config=config, **self._where(session, private=True))
+
+    def _make_offline(self, rehearsal: Rehearsal) -> Any:
+        session = Session()
+        rehearsal.prepare(session)
+        config = Config(**self._settings, **self._special)
+        client = session.create_client(self._service, config=config, **self._where(session, private=True))
+        rehearsal.attach(client)
+        return client
 
     def _where(self, session: Session, *, private: bool) -> dict[str, Any]:
         region = self._options.region or session.get_config_variable("region")

@@ -1,5 +1,6 @@
 """Scans as objects in S3, or in a store that speaks its protocol."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlencode
 
@@ -8,11 +9,13 @@ from pydantic import Field
 
 from scribe_connectors.aws._bucket import Bucket, BucketOptions
 from scribe_connectors.aws._errors import classify, code_of
+from scribe_connectors.aws._rehearsal import Answer
 from scribe_connectors.aws.s3_source import S3Source, S3SourceOptions
 from scribe_export.archives.form import Object
 from scribe_export.archives.sink import Found, ObjectOptions, ObjectSink
 from scribe_export.errors import Misconfigured, Rejected, SinkError, Throttled, Transient
 from scribe_export.interface import Context
+from scribe_export.model import Encoded, Request
 from scribe_export.options import Options
 
 __all__ = ["S3Sink", "S3SinkOptions", "S3Source", "S3SourceOptions"]
@@ -81,6 +84,13 @@ class S3Sink(ObjectSink):
 
     async def close(self) -> None:
         await to_thread.run_sync(self._bucket.client.close)
+
+    async def preview(self, encoded: Encoded) -> Sequence[Request]:
+        offline = S3Sink(self.options, self.context)
+        rehearsal = offline._bucket.client.rehearse(lambda _: Answer(headers={"ETag": '"offline"'}))
+        await offline.write(encoded)
+        await offline.close()
+        return sorted(rehearsal.requests, key=lambda request: request.target)
 
     def check_key(self, key: str) -> None:
         if len(key) > MAX_KEY:

@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 import click
 
-from scribe_export import codec, logs
 from scribe_export import config as configuration
+from scribe_export import logs
+from scribe_export.archives import codec
 from scribe_export.asking import ask_or_do
 from scribe_export.cli.printable import printable
 from scribe_export.cli.shared import config_argument, json_option, print_json
