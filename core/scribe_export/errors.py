@@ -141,8 +141,8 @@ class Rejected(SinkError):
 
     kind = "rejected"
 
-    def __init__(self, message: str, *, kind: str = "rejected") -> None:
-        super().__init__(message, applied="no")
+    def __init__(self, message: str, *, kind: str = "rejected", burned: bool = False) -> None:
+        super().__init__(message, applied="no", burned=burned)
         self.kind = kind
 
 
@@ -167,9 +167,12 @@ class PartialFailure(SinkError):
 
     kind = "partial"
 
-    def __init__(self, acked: Collection[int], errors: Mapping[int, SinkError], *, answer: str = "") -> None:
+    def __init__(
+        self, acked: Collection[int], errors: Mapping[int, SinkError], *, answer: str = "", burned: bool = False
+    ) -> None:
         first = next(iter(errors.values()), None)
-        super().__init__(f"{len(errors)} records failed, first: {first}" if first else "some records unconfirmed")
+        message = f"{len(errors)} records failed, first: {first}" if first else "some records unconfirmed"
+        super().__init__(message, burned=burned)
         self.acked = frozenset(acked)
         self.errors = dict(errors)
         self.answer = answer

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -175,6 +176,18 @@ def generation_raised_on_unknown() -> AbstractContextManager[Any]:
     return patch.object(settle, "again", again)
 
 
+def no_of_one_attempt_taken_for_all() -> AbstractContextManager[Any]:
+    """Rule 8: a definite no that says nothing of the batch's name clears what is unknown of earlier attempts."""
+    real = settle.again
+
+    def again(db: Database, batch: SealedBatch, *, unknown: bool, **why: Any) -> SealedBatch:
+        kept = real(db, batch, unknown=unknown, **why)
+        db.connection.execute("UPDATE batch SET unknown=? WHERE id=?", (unknown, batch.id))
+        return replace(kept, unknown=unknown)
+
+    return patch.object(settle, "again", again)
+
+
 def collected_under_open_batches() -> AbstractContextManager[Any]:
     """Rule 11: a lane counts as done with what it has sealed."""
 
@@ -271,8 +284,9 @@ MUTANTS: Mapping[str, Mutant] = {
     for mutant in (
         named_at_sending, sealed_after_the_send, retried_with_what_came_since, shaped_by_todays_options,
         unknown_is_divided, unknown_rest_is_renamed, refused_after_the_write, one_of_an_unknown_batch_is_replayed,
-        replayed_under_a_new_batch, generation_raised_on_unknown, collected_under_open_batches,
-        collected_under_exceptions, collected_under_explicit_batches, collected_under_dead_batches,
-        collected_before_a_lane, route_bit_used_again, blob_named_by_content, blob_not_synced,
+        replayed_under_a_new_batch, generation_raised_on_unknown, no_of_one_attempt_taken_for_all,
+        collected_under_open_batches, collected_under_exceptions, collected_under_explicit_batches,
+        collected_under_dead_batches, collected_before_a_lane, route_bit_used_again, blob_named_by_content,
+        blob_not_synced,
     )
 }  # fmt: skip

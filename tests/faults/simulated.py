@@ -222,8 +222,19 @@ class LoadJobs(Simulated):
         if fate in {"lost", "lost_burn", "bug", "partial"}:
             raise failure(fate)
         if self.jobs[job] == "burned":
-            raise Transient("the job ended with errors", applied="no", burned=True)
+            raise self._ended(len(batch.records), rng)
         return job
+
+    def _ended(self, count: int, rng: Random) -> SinkError:
+        """A job's errors name no row, or some, or only say that a row is at fault."""
+        ending = rng.randrange(3)
+        if ending == 0:
+            return Transient("the job ended with errors", applied="no", burned=True)
+        if ending == 1:
+            return Rejected("a row is at fault", burned=True)
+        bad = rng.randrange(count)
+        others: dict[int, SinkError] = {i: Transient("not loaded", applied="no") for i in range(count) if i != bad}
+        return PartialFailure((), others | {bad: Rejected("a bad row")}, burned=True)
 
 
 class AtLeastOnce(Simulated):

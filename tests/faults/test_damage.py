@@ -133,6 +133,6 @@ def test_a_journal_of_a_newer_release_is_refused_with_4_naming_both_versions(tmp
 
         assert refused.returncode == 4
         assert "format 99" in refused.stderr
-        assert "up to 1" in refused.stderr
+        assert "up to 2" in refused.stderr
         assert "Traceback" not in refused.stderr
         assert pipeline.journal.read_bytes() == before

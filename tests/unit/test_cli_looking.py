@@ -99,7 +99,7 @@ def test_a_journal_of_a_later_release_is_refused_naming_both_versions(words: tup
     connection.close()
     ended = look(tmp_path, words)
     assert (ended.code, ended.stdout) == (4, "")
-    assert "written in format 7, this release reads up to 1" in ended.stderr
+    assert "written in format 7, this release reads up to 2" in ended.stderr
 
 
 @pytest.mark.parametrize("words", LOOKING, ids=" ".join)

@@ -9,10 +9,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.journals import body_of, destinations, journalled, new_scan, opened
+from support.journals import body_of, destinations, journalled, new_scan, opened, sealed
 
 from scribe_export.errors import JournalError, JournalFull, JournalTooNew, StateOwned
 from scribe_export.journal import blobs, database, schema
+from scribe_export.journal.batches import batches, take_note
 from scribe_export.journal.bodies import read_body
 from scribe_export.journal.database import FILE_NAME, Database
 from scribe_export.journal.folder import StateFolder
@@ -90,22 +91,37 @@ def test_a_newer_journal_is_refused_naming_both_versions_and_left_alone(tmp_path
     open_journal(tmp_path).close()
     _set_version(tmp_path, 7)
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(JournalTooNew, match=r"format 7, this release reads up to 1; install the release that wrote it"):
+    with pytest.raises(JournalTooNew, match=r"format 7, this release reads up to 2; install the release that wrote it"):
         open_journal(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
 def test_an_older_journal_is_migrated_after_a_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _with_one_scan(tmp_path)
-    _of_release(2, monkeypatch, "ALTER TABLE scan ADD COLUMN note TEXT NOT NULL DEFAULT 'none'")
+    _of_release(3, monkeypatch, "ALTER TABLE scan ADD COLUMN note TEXT NOT NULL DEFAULT 'none'")
     with opened(tmp_path) as db:
         assert db.connection.execute("SELECT scan_id, note FROM scan").fetchall() == [("1", "none")]
-        assert db.connection.execute("PRAGMA user_version").fetchone() == (2,)
-    (backup,) = tmp_path.glob("journal.db.v1-*")
+        assert db.connection.execute("PRAGMA user_version").fetchone() == (3,)
+    (backup,) = tmp_path.glob("journal.db.v2-*")
     assert backup.stat().st_mode & 0o077 == 0
     with closing(sqlite3.connect(backup)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
         assert connection.execute("SELECT scan_id FROM scan").fetchall() == [("1",)]
+
+
+def test_a_journal_of_the_first_release_is_migrated_with_its_open_batches(tmp_path: Path) -> None:
+    with opened(tmp_path) as db:
+        (archive,) = destinations(db, "archive")
+        journalled(db, new_scan(1))
+        (batch,) = sealed(db, archive.id)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute("ALTER TABLE batch DROP COLUMN note")
+    _set_version(tmp_path, 1)
+    with opened(tmp_path) as db:
+        assert batches(db, archive.id) == [batch]
+        with db.transaction():
+            take_note(db, batch, "stream 7, offset 0")
+        assert batches(db)[0].note == "stream 7, offset 0"
 
 
 def test_a_migration_that_fails_changes_nothing_and_can_be_tried_again_at_once(
@@ -113,14 +129,14 @@ def test_a_migration_that_fails_changes_nothing_and_can_be_tried_again_at_once(
 ) -> None:
     _with_one_scan(tmp_path)
     with monkeypatch.context() as patch:
-        _of_release(3, patch, "ALTER TABLE scan ADD COLUMN note TEXT", "CREATE TABLE scan(already INTEGER)")
+        _of_release(4, patch, "ALTER TABLE scan ADD COLUMN note TEXT", "CREATE TABLE scan(already INTEGER)")
         with pytest.raises(JournalError, match="cannot be migrated"):
             open_journal(tmp_path)
     assert not list(tmp_path.glob("*damaged*"))
     with opened(tmp_path) as db:
-        assert db.connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.connection.execute("PRAGMA user_version").fetchone() == (2,)
         assert "note" not in [row[1] for row in db.connection.execute("PRAGMA table_info(scan)")]
-    _of_release(2, monkeypatch, "ALTER TABLE scan ADD COLUMN note TEXT")
+    _of_release(3, monkeypatch, "ALTER TABLE scan ADD COLUMN note TEXT")
     with opened(tmp_path) as db:
         assert db.connection.execute("SELECT scan_id, note FROM scan").fetchall() == [("1", None)]
 
@@ -183,9 +199,9 @@ def _set_version(folder: Path, version: int) -> None:
 
 
 def _of_release(version: int, patch: pytest.MonkeyPatch, *steps: str) -> None:
-    """The release that knows `version`, whose migrations are these statements from 1 on."""
+    """The release that knows `version`, whose migrations are these statements from 2 on."""
     patch.setattr(database, "SCHEMA_VERSION", version)
-    for before, statement in enumerate(steps, 1):
+    for before, statement in enumerate(steps, 2):
         patch.setitem(
             schema.MIGRATIONS, before, lambda connection, statement=statement: connection.execute(statement)  # type: ignore[misc]
         )  # fmt: skip

@@ -3,14 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from scribe_export.journal.database import Database
 
 _COLUMNS = """batch.id, destination, first_seq, last_seq, explicit, count, size, batch_id, digest, partition, json,
-  by_record, generation, attempts, next_at, state, unknown, class, error, batch.at
-  FROM batch JOIN shape ON shape.id = batch.shape"""
+  by_record, generation, attempts, next_at, state, unknown, class, error, batch.at,
+  note FROM batch JOIN shape ON shape.id = batch.shape"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class SealedBatch:
     kind: str = ""
     error: str = ""
     at: float = 0.0
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -110,7 +111,7 @@ def add_batch(
     first, last = members[0].seq, members[-1].seq
     row = (
         destination, first, last, explicit, len(members), sum([member.size for member in members]),
-        f"{first:012d}-{digest[:16]}", digest, partition, shape.row, by_record, attempts, next_at, unknown,
+        _batch_id(first, digest, partition, shape), digest, partition, shape.row, by_record, attempts, next_at, unknown,
         db.clock.now(),
     )  # fmt: skip
     cursor = db.connection.execute(
@@ -126,6 +127,12 @@ def add_batch(
         batch, destination, first, last, explicit, row[4], row[5], row[6], digest, partition, shape.values,
         by_record, 0, attempts, next_at, "open", unknown, "", "", row[14],
     )  # fmt: skip
+
+
+def _batch_id(first: int, digest: str, partition: str, shape: FrozenShape) -> str:
+    """Scans that were refused may be sealed again with the same members, but then under the options of that day."""
+    sealing = hashlib.sha256(f"{digest}\n{shape.row}\n{partition}".encode())
+    return f"{first:012d}-{sealing.hexdigest()[:16]}"
 
 
 def member_digest(db: Database, destination: int, members: Sequence[Identified]) -> str:
@@ -173,6 +180,12 @@ def members_of(db: Database, batch: SealedBatch) -> list[Member]:
             (batch.first_seq, batch.last_seq, 1 << batch.destination),
         )
     return [Member(seq, scan_id, sha256.hex(), size) for seq, scan_id, sha256, size in rows]
+
+
+def take_note(db: Database, batch: SealedBatch, note: str) -> SealedBatch:
+    """Keep the place that its sink took for a batch."""
+    db.connection.execute("UPDATE batch SET note=? WHERE id=?", (note, batch.id))
+    return replace(batch, note=note)
 
 
 def remove_batch(db: Database, batch: SealedBatch) -> None:

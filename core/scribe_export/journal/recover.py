@@ -312,12 +312,14 @@ def _readable(old: sqlite3.Connection, query: str, arguments: Sequence[Any]) -> 
 
 
 def _insert(new: sqlite3.Connection, table: str, rows: Iterable[Sequence[Any]]) -> None:
-    columns = [(kind, bool(required)) for _, _, kind, required, *_ in new.execute(f"PRAGMA table_info({table})")]
-    marks = ",".join("?" * len(columns))
+    info = new.execute(f"PRAGMA table_info({table})").fetchall()
+    columns = [(kind, bool(required)) for _, _, kind, required, *_ in info]
     for row in rows:
-        if _sound(table, columns, row):
+        # An older format has fewer columns: later ones are added at the end, with a default.
+        if _sound(table, columns[: len(row)], row):
+            names, marks = ",".join(name for _, name, *_ in info[: len(row)]), ",".join("?" * len(row))
             with contextlib.suppress(sqlite3.IntegrityError):
-                new.execute(f"INSERT OR REPLACE INTO {table} VALUES({marks})", tuple(row))
+                new.execute(f"INSERT OR REPLACE INTO {table}({names}) VALUES({marks})", tuple(row))
 
 
 def _sound(table: str, columns: Sequence[tuple[str, bool]], row: Sequence[Any]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scribe_export.errors import JournalTooNew
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x53435242  # "SCRB", so that `file` and we tell a journal from another database
 
 DDL = """
@@ -57,7 +57,8 @@ CREATE TABLE batch(
   unknown INTEGER NOT NULL DEFAULT 0,
   class TEXT NOT NULL DEFAULT '',
   error TEXT NOT NULL DEFAULT '',
-  at REAL NOT NULL);
+  at REAL NOT NULL,                                        -- below: the place that its sink took at the service
+  note TEXT NOT NULL DEFAULT '');
 CREATE INDEX batch_of ON batch(destination, state, first_seq);
 CREATE TABLE member(batch INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(batch, seq)) WITHOUT ROWID;
 CREATE INDEX member_seq ON member(seq);
@@ -95,7 +96,12 @@ CREATE TABLE cursor(source TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL
   WITHOUT ROWID;
 """
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+
+def _add_notes(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE batch ADD COLUMN note TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_notes}
 """From a version to the next one, each inside the one transaction that `database` opens."""
 
 

@@ -84,12 +84,13 @@ def again(
     """Keep the batch for another attempt.
 
     `charge` counts the attempt, `unknown` says that it may have been applied, `burned` that the service saw it fail and
-    has used up its name: only then the generation rises.
+    has used up its name: only then the generation rises, and nothing is unknown of it any more.
     """
+    burned = burned and not unknown
     db.connection.execute(
-        "UPDATE batch SET attempts = attempts + ?, unknown = unknown | ?, next_at = ?, class = ?, error = ?,"
-        " generation = generation + ? WHERE id = ?",
-        (charge, unknown, next_at, kind, error[:ERROR_LENGTH], burned and not unknown, batch.id),
+        "UPDATE batch SET attempts = attempts + ?, unknown = (unknown AND NOT ?) OR ?, next_at = ?, class = ?, error = ?,"
+        " generation = generation + ?, note = iif(?, '', note) WHERE id = ?",
+        (charge, burned, unknown, next_at, kind, error[:ERROR_LENGTH], burned, burned, batch.id),
     )
     return _fresh(db, batch)
 

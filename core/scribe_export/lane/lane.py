@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalFull, Misconfigured, SinkError
 from scribe_export.interface import Sink
-from scribe_export.journal.batches import SealedBatch, batches, members_of
+from scribe_export.journal.batches import SealedBatch, batches, members_of, take_note
 from scribe_export.journal.bodies import Fetched, fetch_members, fetch_next
 from scribe_export.journal.database import Database
 from scribe_export.journal.destinations import DestinationRow, keep_breaker
@@ -23,7 +23,7 @@ from scribe_export.lane.backlog import Backlog, waiting_backlog
 from scribe_export.lane.cut import BatchBounds, group
 from scribe_export.lane.head import Head
 from scribe_export.lane.queue import BatchQueue
-from scribe_export.lane.sending import Outcome, Refused, encode, write
+from scribe_export.lane.sending import Failed, Outcome, Refused, encode, prepare, takes_places, write
 from scribe_export.lane.settling import Settlement, settlement
 from scribe_export.lane.waiting import Bell
 from scribe_export.model import Record
@@ -63,7 +63,7 @@ class Lane:
         self._cursor = row.sealed_seq
         self._bounds = BatchBounds.of(sink)
         self._backlog = Backlog()
-        self._queue = BatchQueue(clock, retry, breaker.window)
+        self._queue = BatchQueue(clock, retry, breaker.window, ordered=sink.ordered)
         self._ready: dict[int, list[Record]] = {}
         self._in_flight: dict[int, SealedBatch] = {}
         self._width = float(sink.options.max_in_flight)
@@ -254,6 +254,7 @@ class Lane:
         finally:
             self._ready.pop(batch.id, None)
             self._in_flight.pop(batch.id, None)
+            self._queue.returned(batch)
             self._bell.ring()
 
     async def _attempt(self, batch: SealedBatch) -> Outcome | None:
@@ -269,6 +270,12 @@ class Lane:
             return encoded
         if not self.breaker.allow():
             return None
+        if takes_places(self.sink) and not batch.note:
+            place = await prepare(self.sink, encoded.batch)
+            if isinstance(place, Failed):
+                return place
+            await self._store.do(lambda db: take_note(db, batch, place))
+            encoded = replace(encoded, batch=replace(encoded.batch, note=place))
         return await write(self.sink, encoded)
 
     async def _settle(self, batch: SealedBatch, outcome: Outcome) -> None:

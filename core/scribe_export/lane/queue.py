@@ -21,10 +21,12 @@ class _Failing:
 class BatchQueue:
     """A batch that used up its attempts is suspect: it waits until a different batch got through, and is tried before
     that only if there is nothing else to try. `window` is how many seconds a success is taken as news of the destination.
+    `ordered`: of each partition one batch is out at a time, and the others wait for the first of them to be settled.
     """
 
-    def __init__(self, clock: Clock, retry: RetryPolicy, window: float) -> None:
-        self._clock, self._retry, self._window = clock, retry, window
+    def __init__(self, clock: Clock, retry: RetryPolicy, window: float, *, ordered: bool = False) -> None:
+        self._clock, self._retry, self._window, self._ordered = clock, retry, window, ordered
+        self._out: set[str] = set()
         self._batches: dict[int, SealedBatch] = {}
         self._due: dict[int, float] = {}
         self._failing: dict[int, _Failing] = {}
@@ -47,28 +49,34 @@ class BatchQueue:
     def take(self, batch: SealedBatch) -> None:
         """It is being tried now."""
         del self._batches[batch.id], self._due[batch.id]
+        self._out.add(batch.partition)
+
+    def returned(self, batch: SealedBatch) -> None:
+        """The attempt is over, and what is left of the batch waits here again."""
+        self._out.discard(batch.partition)
 
     def next_due(self) -> SealedBatch | None:
         """The oldest batch whose time has come; a suspect's comes when another got through since it failed."""
         moment = self._clock.monotonic()
-        ready = [batch for batch in self._batches.values() if self._ready(batch, moment)]
+        ready = [batch for batch in self._heads() if self._ready(batch, moment)]
         return min(ready, key=_order, default=None)
 
     def last_resort(self) -> SealedBatch | None:
         """The suspect that failed longest ago, if its backoff is over."""
         moment = self._clock.monotonic()
-        suspects = [batch for batch in self._batches.values() if self._suspect(batch) and self._due[batch.id] <= moment]
+        suspects = [batch for batch in self._heads() if self._suspect(batch) and self._due[batch.id] <= moment]
         return min(suspects, key=lambda batch: (self._last_failure(batch), _order(batch)), default=None)
 
     def seconds_until_due(self) -> float | None:
         """Until the next moment at which something may be tried."""
-        return min((max(0.0, due - self._clock.monotonic()) for due in self._due.values()), default=None)
+        now = self._clock.monotonic()
+        return min((max(0.0, self._due[batch.id] - now) for batch in self._heads()), default=None)
 
     @property
     def only_suspects(self) -> bool:
         """Whether all that waits has used up its attempts with nothing to tell it from an outage."""
         moment = self._clock.monotonic()
-        return all(self._suspect(batch) and not self._ready(batch, moment) for batch in self._batches.values())
+        return all(self._suspect(batch) and not self._ready(batch, moment) for batch in self._heads())
 
     def evidence(self, batch: SealedBatch, *, alone: bool) -> Evidence:
         """What is known of the destination apart from this batch, at the moment that it fails once more.
@@ -104,6 +112,17 @@ class BatchQueue:
     def all_due(self) -> None:
         """The destination is back: nothing needs to wait, and the oldest go first."""
         self._due = dict.fromkeys(self._due, self._clock.monotonic())
+
+    def _heads(self) -> Iterable[SealedBatch]:
+        """The batches that may be tried: all, or of each partition the first if none of it is out."""
+        if not self._ordered:
+            return self._batches.values()
+        first: dict[str, SealedBatch] = {}
+        for batch in self._batches.values():
+            if batch.partition not in self._out:
+                known = first.setdefault(batch.partition, batch)
+                first[batch.partition] = min(known, batch, key=_order)
+        return first.values()
 
     def _suspect(self, batch: SealedBatch) -> bool:
         return batch.attempts >= self._retry.max_attempts

@@ -29,7 +29,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The write raised; `raised_in` is ``encode`` when nothing can have been written."""
+    """The attempt raised; nothing can have been written unless `raised_in` is ``write``."""
 
     error: Exception
     raised_in: str
@@ -48,6 +48,7 @@ def as_sent(batch: SealedBatch, records: Sequence[Record]) -> Batch:
         shape=batch.shape,
         generation=batch.generation,
         attempt=batch.attempts + 1 + (batch.unknown and batch.attempts == 0),
+        note=batch.note,
     )
 
 
@@ -65,6 +66,19 @@ async def encode(sink: Sink, batch: SealedBatch, records: Sequence[Record]) -> E
         members = {records[index].seq: (error.kind, str(error)) for index, error in encoded.refused.items()}
         return Refused(members)
     return encoded
+
+
+def takes_places(sink: Sink) -> bool:
+    """Whether its batches need a place at the service before they are written."""
+    return type(sink).prepare is not Sink.prepare
+
+
+async def prepare(sink: Sink, batch: Batch) -> str | Failed:
+    """The place that the sink took, or why there is none; nothing of the batch was written."""
+    try:
+        return await sink.prepare(batch)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the lane judges it
+        return Failed(error, "prepare")
 
 
 async def write(sink: Sink, encoded: Encoded) -> Delivered | Failed:

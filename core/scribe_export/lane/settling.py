@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkError, Throttled, Transient
@@ -45,6 +45,9 @@ class Settlement:
 
 def settlement(batch: SealedBatch, outcome: Outcome, *, evidence: Evidence, retry: RetryPolicy) -> Settlement:
     """What an outcome does; pure but for the drawn delay."""
+    if isinstance(outcome, Failed) and isinstance(outcome.error, SinkError) and outcome.error.burned:
+        # The service says of the batch's name that no attempt under it had an effect.
+        batch = replace(batch, unknown=False)
     if isinstance(outcome, Delivered):
         return Settlement(functools.partial(_delivered, batch, outcome.answer), got_through=True)
     if isinstance(outcome, Refused):
