@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.journals import destinations, journalled, new_scan, opened, sealed
+from support.journals import body_of, destinations, journalled, new_scan, opened, sealed
+from support.stepped_clock import SteppedClock
 
 from scribe_export.journal.collect import prune
 from scribe_export.journal.database import Database
@@ -80,3 +81,36 @@ def test_a_batch_known_only_whole_stays_whole_after_a_partial_failure(db: Databa
         assert partly(db, kept, set(), {6: ("rejected", "never")}, answer="", next_at=0.0, unknown=False) == []
     assert db.connection.execute("SELECT state, class, count FROM batch").fetchall() == [("dead", "rejected", 2)]
     assert db.connection.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
+
+
+DAY = 86400.0
+
+
+def test_receipts_go_in_their_order_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    clock = SteppedClock()
+    with opened(tmp_path, clock=clock) as db:
+        destinations(db, "archive")
+        for number, step in enumerate((0.0, -2 * DAY, 2 * DAY), 1):
+            clock.pass_time(step)
+            journalled(db, new_scan(number))
+            (batch,) = sealed(db, 0, number - 1)
+            with db.transaction():
+                delivered(db, batch, "")
+        with db.transaction():
+            prune(db, DAY)
+        assert [receipt.id for receipt in receipts(db)] == [1, 2, 3]
+        assert broken_links(db) == []
+
+
+def test_a_scan_is_known_by_its_id_as_long_as_any_version_of_it_is(tmp_path: Path) -> None:
+    clock = SteppedClock()
+    with opened(tmp_path, clock=clock) as db:
+        destinations(db, "archive")
+        journalled(db, new_scan(1, mask=0))
+        clock.pass_time(2 * DAY)
+        other = body_of(1, again=True)
+        journalled(db, new_scan(1, other, mask=0), new_scan(2, mask=0))
+        with db.transaction():
+            prune(db, DAY)
+        (result,) = journalled(db, new_scan(1, other))
+        assert result.outcome == "duplicate"

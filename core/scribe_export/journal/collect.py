@@ -119,17 +119,24 @@ def _remove_range(db: Database, first: int, last: int) -> None:
 
 
 def prune(db: Database, history: float) -> bool:
-    """Forget a slice of scans, requests and receipts older than `history` seconds that hold nothing; True for more."""
+    """Forget a slice of scans, requests and receipts older than `history` seconds that hold nothing; True for more.
+
+    The first of a scan's versions is by which the id is known, so it goes last. Receipts go in their order, because each
+    carries the hash of the one before; the clock may have been set back between them.
+    """
     before = db.clock.now() - history
     gone = db.connection.execute(
         "DELETE FROM scan WHERE seq IN (SELECT seq FROM scan WHERE at < ? AND seq NOT IN (SELECT seq FROM body)"
         " AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = scan.seq)"
         " AND NOT EXISTS (SELECT 1 FROM member WHERE member.seq = scan.seq)"
+        " AND NOT EXISTS (SELECT 1 FROM scan AS next WHERE next.scan_id = scan.scan_id AND next.version > scan.version)"
         " AND seq < (SELECT max(seq) FROM scan) ORDER BY seq LIMIT ?)",
         (before, SLICE),
     ).rowcount
     gone += db.connection.execute(
-        "DELETE FROM receipt WHERE id IN (SELECT id FROM receipt WHERE at < ? ORDER BY id LIMIT ?)", (before, SLICE)
+        "DELETE FROM receipt WHERE id IN (SELECT id FROM receipt WHERE id <"
+        " coalesce((SELECT min(id) FROM receipt WHERE at >= ?), 1 << 62) ORDER BY id LIMIT ?)",
+        (before, SLICE),
     ).rowcount
     gone += db.connection.execute(
         "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE at < ? AND state IN ('done', 'failed')"
