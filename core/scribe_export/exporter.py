@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from scribe_export import config as configuration
 from scribe_export.accepted import Accepted
+from scribe_export.claims import ClaimHolder, ClaimStore
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.config import Config
 from scribe_export.errors import InvalidScan, JournalUnusable
@@ -29,6 +30,7 @@ from scribe_export.journal.store import Store
 from scribe_export.lane.head import Head
 from scribe_export.lane.lane import Lane
 from scribe_export.model import Incoming
+from scribe_export.options import BreakerOptions, SinkOptions
 from scribe_export.patterns import CircuitBreaker, RetryPolicy
 from scribe_export.routing.router import Router
 from scribe_export.tasks import plain_errors
@@ -59,6 +61,7 @@ class Exporter:
         self.failure: JournalUnusable | None = None
         self.lanes: dict[str, Lane] = {}
         self.sinks: dict[str, Sink] = {}
+        self.claims: dict[str, ClaimStore | None] = {}
         self.feeds: list[Feed] = []
         self.rows: dict[str, DestinationRow] = {}
         self._with_sources, self._with_lanes, self._once = sources, lanes, once
@@ -177,6 +180,7 @@ class Exporter:
         for name, built in self.config.destinations.items():
             sink = cast("Sink", built.connector(built.options, self.config.context(name, clock=self.clock)))
             self.sinks[name] = sink
+            self.claims[name] = self._claim_store(built.options)
             if self._with_lanes:
                 self.lanes[name] = self._lane(self.rows[name], sink)
         bit_of = {name: row.id for name, row in self.rows.items()}
@@ -205,13 +209,7 @@ class Exporter:
 
     def _lane(self, row: DestinationRow, sink: Sink) -> Lane:
         options = sink.options
-        breaker = CircuitBreaker(
-            options.breaker.failure_threshold,
-            options.breaker.timeout,
-            failure_rate=options.breaker.failure_rate,
-            window=options.breaker.window,
-            clock=self.clock,
-        )
+        breaker = self._breaker(options.breaker)
         retry = RetryPolicy(
             options.retry.max_attempts,
             options.retry.base_delay,
@@ -227,7 +225,25 @@ class Exporter:
             clock=self.clock,
             retry=retry,
             breaker=breaker,
+            claims=self.claims[row.name],
             assume=self.config.assume_timezone,
+        )
+
+    def _claim_store(self, options: SinkOptions) -> ClaimStore | None:
+        name = options.oversize.destination
+        if name is None:
+            return None
+        built = self.config.destinations[name]
+        holder = built.connector(built.options, self.config.context(name, clock=self.clock))
+        return ClaimStore(name, cast("ClaimHolder", holder), self._breaker(built.options.breaker))
+
+    def _breaker(self, options: BreakerOptions) -> CircuitBreaker:
+        return CircuitBreaker(
+            options.failure_threshold,
+            options.timeout,
+            failure_rate=options.failure_rate,
+            window=options.window,
+            clock=self.clock,
         )
 
     async def _read(self, feed: Feed) -> None:

@@ -23,6 +23,7 @@ from scribe_export.journal.dead import (
 )
 from scribe_export.journal.ingest import NO_DESTINATION
 from scribe_export.model import Incoming, Record
+from scribe_export.oversize import sealed_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ async def _replay_there(
         for record in fetched.records
         if not (reroute and kinds[record.seq] == "rule") or _still_routed(exporter, name, record, kept)
     ]
-    sealing = Sealing(dict(sink.shape()), sink.identity == "record", _partitions(sink, records, kept))
+    store = exporter.claims[name]
+    shape = sealed_shape(sink, store.location if store else None)
+    sealing = Sealing(shape, sink.identity == "record", _partitions(sink, records, kept))
     chosen: dict[int, set[int]] = {}
     for letter in letters:
         if letter.batch is not None:

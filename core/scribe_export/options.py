@@ -15,6 +15,7 @@ from pydantic import (
     PlainSerializer,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -214,6 +215,22 @@ class FieldsOptions(Options):
         return value
 
 
+class OversizeOptions(Options):
+    action: Literal["dead_letter", "trim", "claim_check"] = "dead_letter"
+    """`trim` leaves the fields under `trim` out; `claim_check` stores the whole scan and sends where it lies."""
+    destination: str | None = None
+    """For `claim_check`: the destination in whose store the whole scan is kept, as `claims/` and its SHA-256."""
+    trim: tuple[str, ...] = Field(default=("response.audio_data",), strict=False)
+    """Dotted paths of what is left out of a scan that is too large."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "OversizeOptions":
+        if (self.action == "claim_check") != (self.destination is not None):
+            raise ValueError("claim_check needs the destination that keeps the scans, and no other action has one")
+        FieldsOptions(exclude=self.trim)
+        return self
+
+
 OnConflict = Literal["dead_letter", "version", "overwrite", "keep"]
 
 
@@ -228,6 +245,8 @@ class SinkOptions(Options):
     """A CEL rule, or `otherwise`; without it every scan matches."""
     fields: FieldsOptions | None = None
     """What of a scan leaves; all of it, byte for byte, if left out."""
+    oversize: OversizeOptions = OversizeOptions()
+    """What becomes of a scan that the destination cannot take because of its size."""
     batch: BatchOptions = BatchOptions()
     """When batches are sealed."""
     retry: RetryOptions = RetryOptions()

@@ -210,8 +210,8 @@ class Pipeline:
             if record.body != self.bodies.get(record.seq):
                 raise Broken(f"{name}: number {record.seq} is not what was acknowledged")
         sink.next = Fateful(fate, seed)
-        encoded = now(sending.encode(sink, batch, fetched.records))
-        outcome = encoded if isinstance(encoded, Outcome) else now(sending.write(sink, encoded))
+        fitted = now(sending.encode(sink, batch, fetched.records))
+        outcome = fitted if isinstance(fitted, Outcome) else now(sending.write(sink, fitted.encoded))
         if isinstance(outcome, Failed) and isinstance(outcome.error, Broken):
             raise outcome.error
         self.in_flight[batch.id] = Attempt(batch, outcome)

@@ -19,6 +19,7 @@ from scribe_export.journal.database import Database
 from scribe_export.lane import sending, settling, verdict
 from scribe_export.lane.verdict import Verdict
 from scribe_export.model import Batch, Encoded, Record
+from scribe_export.oversize import Fitted
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 
@@ -136,7 +137,7 @@ def refused_after_the_write() -> AbstractContextManager[Any]:
 
     async def encode(sink: Sink, batch: SealedBatch, records: Sequence[Record]) -> Any:
         encoded = sink.encode(sending.as_sent(batch, records))
-        return Encoded(encoded.batch, encoded.payload)
+        return Fitted(Encoded(encoded.batch, encoded.payload))
 
     return patch.object(sending, "encode", encode)
 

@@ -29,6 +29,9 @@ class Shelf(ObjectSink):
         self.readable = True
         self._lock = threading.Lock()
 
+    def location(self, key: str) -> dict[str, str]:
+        return {"uri": f"shelf:{key}", "key": key}
+
     def create(self, key: str, item: Object) -> str | None:
         with self._lock:
             self.puts.append(key)

@@ -1,6 +1,6 @@
 """Scans as objects in S3, or in a store that speaks its protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlencode
 
@@ -151,6 +151,9 @@ class S3Sink(ObjectSink):
                 return None
             raise
         return answer["Body"].read()
+
+    def location(self, key: str) -> Mapping[str, str]:
+        return {"uri": f"s3://{self._bucket.name}/{key}", "bucket": self._bucket.name, "key": key}
 
     def classify(self, error: Exception) -> SinkError | None:
         self._bucket.client.failed(error)

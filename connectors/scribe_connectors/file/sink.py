@@ -1,8 +1,10 @@
 """A sink that keeps scans as files under a folder."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import quote
 
 from anyio import to_thread
 from pydantic import Field
@@ -80,6 +82,9 @@ class FileSink(ObjectSink):
 
     def confirm(self, key: str) -> None:
         self._folder.sync(key)
+
+    def location(self, key: str) -> Mapping[str, str]:
+        return {"uri": f"{self._folder.root.as_uri()}/{quote(key)}", "key": key}
 
     def classify(self, error: Exception) -> SinkError | None:
         return classify(error)

@@ -152,6 +152,24 @@ class ObjectForm:
         )
 
 
+def claim(key: str, record: Record) -> Object:
+    """A whole scan kept under a name that its content gives it."""
+    order = (round(record.received_at, 6), record.seq)
+    return Object(
+        key=key,
+        versioned_key=key,
+        members=(0,),
+        plain=record.body,
+        data=record.body,
+        compression="none",
+        content_type=_CONTENT_TYPES["json", "none"],
+        metadata={SHA256: record.sha256, ORDER: f"{order[0]:.6f}-{order[1]}"},
+        order=order,
+        per_record=True,
+        named_by_content=True,
+    )
+
+
 def freeze(key: str, compression: Compression, fields: FieldsOptions | None, assume_timezone: tzinfo) -> dict[str, Any]:
     """Everything that names or encodes a batch, as JSON values."""
     template = KeyTemplate.parse(key)

@@ -17,7 +17,17 @@ from anyio import to_thread
 from pydantic import AfterValidator, Field, model_validator
 
 from scribe_export.archives.codec import DAMAGED, EXTENSIONS, Compression, compression_of, decompressed, same_json
-from scribe_export.archives.form import DIGEST, MAX_BATCH_ID, SHA256, Object, ObjectForm, Order, freeze, read_order
+from scribe_export.archives.form import (
+    DIGEST,
+    MAX_BATCH_ID,
+    SHA256,
+    Object,
+    ObjectForm,
+    Order,
+    claim,
+    freeze,
+    read_order,
+)
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, SinkError, Throttled, Transient
 from scribe_export.interface import Context, Sink
 from scribe_export.keys import KeyTemplate
@@ -108,6 +118,25 @@ class ObjectSink(Sink):
     @abstractmethod
     def replace(self, item: Object, found: Found) -> str | None:
         """Put `item` in place of `found`, durably, and return the new tag; None if it is gone or has changed."""
+
+    @abstractmethod
+    def location(self, key: str) -> Mapping[str, str]:
+        """Where the object of that name lies: a `uri`, and its parts as the store calls them."""
+
+    async def keep(self, key: str, record: Record) -> None:
+        """Return once the record's raw body lies under `key`, whose name tells it from any other."""
+        await to_thread.run_sync(self._keep, claim(key, record))
+
+    def _keep(self, item: Object) -> None:
+        try:
+            self._put(item)
+        except SinkError:
+            raise
+        except Exception as error:
+            known = self.classify(error)
+            if known is None:
+                raise
+            raise known from error
 
     @abstractmethod
     def classify(self, error: Exception) -> SinkError | None:

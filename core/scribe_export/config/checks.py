@@ -8,6 +8,7 @@ from scribe_export.config.tree import Branch, Findings, Leaf, Node, Place, branc
 from scribe_export.options import SinkOptions
 from scribe_export.routing.rule import Rule, RuleMistake, compile_rule
 from scribe_export.routing.rules import OTHERWISE, Rules
+from scribe_export.suggest import did_you_mean
 
 
 def check_places(destinations: Mapping[str, Built[SinkOptions]], tree: Branch, found: Findings) -> None:
@@ -23,6 +24,22 @@ def check_places(destinations: Mapping[str, Built[SinkOptions]], tree: Branch, f
             message = f"writes to the same place as destinations.{taken[where]}; give one of them another"
             found.add(nodes.entries[name].key if nodes else tree.key, message)
         taken.setdefault(where, name)
+
+
+def check_claims(destinations: Mapping[str, Built[SinkOptions]], tree: Branch, found: Findings) -> None:
+    """Claims are kept by a destination of this file whose store can hold them."""
+    nodes = branch(tree.entries.get("destinations"))
+    for name, built in destinations.items():
+        store = built.options.oversize.destination
+        if store is None or nodes is None:
+            continue
+        entry = branch(nodes.entries[name])
+        oversize = branch(entry.entries.get("oversize")) if entry else None
+        place = oversize.entries["destination"].place if oversize else nodes.entries[name].key
+        if store not in nodes.entries:
+            found.add(place, f'no destination is called "{store}"' + did_you_mean(store, nodes.entries))
+        elif store in destinations and not hasattr(destinations[store].connector, "keep"):
+            found.add(place, f"{store} cannot keep whole scans; name a bucket or a folder")
 
 
 def compiled_rules(destinations: Node | None, found: Findings) -> Rules | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from scribe_export.config.checks import check_places, compiled_rules
+from scribe_export.config.checks import check_claims, check_places, compiled_rules
 from scribe_export.config.entries import Entries, check_providers
 from scribe_export.config.interpolate import interpolated
 from scribe_export.config.outer import Outer, StatePlace
@@ -83,6 +83,7 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
     entries.check_connections()
     sound = {name: built for name, built in destinations.items() if built}
     check_places(sound, tree, found)
+    check_claims(sound, tree, found)
     rules = compiled_rules(tree.entries.get("destinations"), found)
     if outer is None or found:
         return None

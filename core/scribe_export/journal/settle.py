@@ -106,6 +106,15 @@ def split(db: Database, batch: SealedBatch, *, attempts: int) -> list[SealedBatc
     return halves
 
 
+def set_apart(db: Database, batch: SealedBatch, apart: Collection[int]) -> list[SealedBatch]:
+    """Seal some members (by sequence number) into a batch of their own before any write, and the others into another."""
+    members = members_of(db, batch)
+    parts = [[m for m in members if (m.seq in apart) is chosen] for chosen in (False, True)]
+    sealed = reseal(db, batch, parts)
+    remove_batch(db, batch)
+    return sealed
+
+
 def die(db: Database, batch: SealedBatch, kind: str, error: str) -> None:
     """A batch dies whole and in place: nothing of it is sent until an operator says so."""
     db.connection.execute(

@@ -10,6 +10,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from scribe_export.claims import ClaimStore
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalFull, Misconfigured, SinkError
 from scribe_export.interface import Sink
@@ -23,10 +24,11 @@ from scribe_export.lane.backlog import Backlog, waiting_backlog
 from scribe_export.lane.cut import BatchBounds, group
 from scribe_export.lane.head import Head
 from scribe_export.lane.queue import BatchQueue
-from scribe_export.lane.sending import Failed, Outcome, Refused, encode, prepare, takes_places, write
+from scribe_export.lane.sending import Failed, Outcome, Refused, encode, keep_claims, prepare, takes_places, write
 from scribe_export.lane.settling import Settlement, settlement
 from scribe_export.lane.waiting import Bell
 from scribe_export.model import Record
+from scribe_export.oversize import sealed_shape
 from scribe_export.patterns import BreakerSnapshot, CircuitBreaker, CircuitState, RetryPolicy
 from scribe_export.tasks import plain_errors
 
@@ -51,6 +53,7 @@ class Lane:
         clock: Clock,
         retry: RetryPolicy,
         breaker: CircuitBreaker,
+        claims: ClaimStore | None = None,
         assume: tzinfo = UTC,
     ) -> None:
         self.name = row.name
@@ -60,6 +63,7 @@ class Lane:
         self.flush = False
         self.misconfigured = False
         self._store, self._head, self._clock, self._retry, self._assume = store, head, clock, retry, assume
+        self._claims = claims
         self._cursor = row.sealed_seq
         self._bounds = BatchBounds.of(sink)
         self._backlog = Backlog()
@@ -122,6 +126,8 @@ class Lane:
         finally:
             with anyio.CancelScope(shield=True):
                 await self.sink.close()
+                if self._claims:
+                    await self._claims.close()
 
     async def _deliver(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -205,7 +211,7 @@ class Lane:
             destination=self.id,
             groups=groups.members,
             upto=upto,
-            shape=self.sink.shape(),
+            shape=sealed_shape(self.sink, self._claims.location if self._claims else None),
             by_record=self.sink.identity == "record",
             refused=refused,
         )
@@ -265,11 +271,14 @@ class Lane:
             if fetched.corrupt:
                 return Refused({seq: ("corrupt", why) for seq, why in fetched.corrupt.items()})
             records = fetched.records
-        encoded = await encode(self.sink, batch, records)
-        if isinstance(encoded, Outcome):
-            return encoded
+        fitted = await encode(self.sink, batch, records)
+        if isinstance(fitted, Outcome):
+            return fitted
+        if fitted.claims and self._claims and (waiting := await keep_claims(self._claims, fitted)):
+            return waiting
         if not self.breaker.allow():
             return None
+        encoded = fitted.encoded
         if takes_places(self.sink) and not batch.note:
             place = await prepare(self.sink, encoded.batch)
             if isinstance(place, Failed):

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import anyio.to_thread
 
+from scribe_export.claims import ClaimStore
+from scribe_export.errors import Rejected
 from scribe_export.interface import Sink
 from scribe_export.journal.batches import SealedBatch
 from scribe_export.model import Batch, Encoded, Record
+from scribe_export.oversize import Fitted, fit
 
 INLINE_BYTES = 128 * 1024
 """Below this, encoding costs less than handing it to a worker thread."""
@@ -35,7 +38,15 @@ class Failed:
     raised_in: str
 
 
-Outcome = Delivered | Refused | Failed
+@dataclass(frozen=True, slots=True)
+class SetApart:
+    """Nothing was written: these members, by sequence number, wait for the store that keeps them whole."""
+
+    members: frozenset[int]
+    error: Exception
+
+
+Outcome = Delivered | Refused | Failed | SetApart
 
 
 def as_sent(batch: SealedBatch, records: Sequence[Record]) -> Batch:
@@ -52,20 +63,31 @@ def as_sent(batch: SealedBatch, records: Sequence[Record]) -> Batch:
     )
 
 
-async def encode(sink: Sink, batch: SealedBatch, records: Sequence[Record]) -> Encoded | Refused | Failed:
+async def encode(sink: Sink, batch: SealedBatch, records: Sequence[Record]) -> Fitted | Refused | Failed:
     """The batch in its sink's form, or why not."""
     sent = as_sent(batch, records)
     try:
         if batch.size <= INLINE_BYTES or type(sink).encode is Sink.encode:
-            encoded = sink.encode(sent)
+            fitted = fit(sink, sent)
         else:
-            encoded = await anyio.to_thread.run_sync(sink.encode, sent)
+            fitted = await anyio.to_thread.run_sync(fit, sink, sent)
     except Exception as error:  # noqa: BLE001 - whatever it is, the lane judges it
         return Failed(error, "encode")
-    if encoded.refused:
-        members = {records[index].seq: (error.kind, str(error)) for index, error in encoded.refused.items()}
-        return Refused(members)
-    return encoded
+    if refused := fitted.encoded.refused:
+        return Refused({records[index].seq: (error.kind, str(error)) for index, error in refused.items()})
+    return fitted
+
+
+async def keep_claims(store: ClaimStore, fitted: Fitted) -> SetApart | Refused | None:
+    """Put the whole scans into their store before their pointers are sent; None if they lie there."""
+    seqs = frozenset(record.seq for record in fitted.claims.values())
+    try:
+        await store.keep(fitted.claims.values())
+    except Rejected as error:
+        return Refused(dict.fromkeys(seqs, (error.kind, f"{store.name}: {error}")))
+    except Exception as error:  # noqa: BLE001 - whatever it is, only these scans wait for it
+        return SetApart(seqs, error)
+    return None
 
 
 def takes_places(sink: Sink) -> bool:

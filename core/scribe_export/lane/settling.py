@@ -9,7 +9,7 @@ from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkEr
 from scribe_export.journal import settle
 from scribe_export.journal.batches import SealedBatch, members_of
 from scribe_export.journal.database import Database
-from scribe_export.lane.sending import Delivered, Failed, Outcome, Refused
+from scribe_export.lane.sending import Delivered, Failed, Outcome, Refused, SetApart
 from scribe_export.lane.verdict import Evidence, judge
 from scribe_export.patterns import RetryPolicy
 
@@ -54,12 +54,39 @@ def settlement(batch: SealedBatch, outcome: Outcome, *, evidence: Evidence, retr
         refused = outcome.members
         reason = "; ".join(f"{kind}: {why}" for kind, why in list(refused.values())[:3])
         return Settlement(lambda db: settle.refuse(db, batch, refused), event="dead letter", reason=reason, failed=True)
+    if isinstance(outcome, SetApart):
+        return _set_apart(batch, outcome, retry)
     if isinstance(outcome.error, PartialFailure):
         whole = _as_one(batch, outcome.error)
         if whole is None:
             return _partly(batch, outcome.error, retry)
         outcome = Failed(whole, outcome.raised_in)
     return _failed(batch, outcome, evidence, retry)
+
+
+def _set_apart(batch: SealedBatch, outcome: SetApart, retry: RetryPolicy) -> Settlement:
+    """The rest goes on at once. Those set apart wait without being charged: nothing is known against them."""
+    error = outcome.error
+    delay = retry.delay(batch.attempts + 1, getattr(error, "retry_after", None))
+    apart = batch.divisible and len(outcome.members) < batch.count
+
+    def command(db: Database) -> list[SealedBatch]:
+        if apart:
+            return settle.set_apart(db, batch, outcome.members)
+        text = f"waits for its claim store: {error}"
+        return [
+            settle.again(
+                db, batch, kind="claim", error=text, next_at=db.clock.now() + delay, charge=False, unknown=False
+            )
+        ]
+
+    return Settlement(
+        command, delay=0.0 if apart else delay, reason=str(error), event="claim waits", error=_if_bug(error)
+    )
+
+
+def _if_bug(error: Exception) -> Exception | None:
+    return None if isinstance(error, SinkError) else error
 
 
 def _as_one(batch: SealedBatch, failure: PartialFailure) -> SinkError | None:
@@ -118,7 +145,7 @@ def _failed(batch: SealedBatch, outcome: Failed, evidence: Evidence, retry: Retr
         speaks_against=verdict.speaks_against,
         reason=reason,
         event={"again": "retry later", "divide": "batch divided"}.get(verdict.action, "dead letter"),
-        error=None if isinstance(error, SinkError) else error,
+        error=_if_bug(error),
     )
 
 
