@@ -50,7 +50,7 @@ class KeyTemplate:
     @lru_cache(maxsize=256)
     def parse(cls, text: str) -> "KeyTemplate":
         """Check a template; raise ValueError with what to do."""
-        parts = tuple(_split(text))
+        parts = tuple(split(text))
         names = [name for _, name, _ in parts if name]
         if not parts or not parts[0][0] or parts[0][0].startswith("/"):
             raise ValueError("must start with a fixed prefix, like scans/, and not with / or a field")
@@ -93,7 +93,8 @@ class KeyTemplate:
         return path_safe("unknown" if value is None else str(value))
 
 
-def _split(text: str) -> list[tuple[str, str, str]]:
+def split(text: str) -> list[tuple[str, str, str]]:
+    """Literal, field and pattern, each part in turn; raise ValueError with what to do."""
     try:
         pieces = list(Formatter().parse(text))
     except ValueError as error:

@@ -2,9 +2,9 @@
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -17,13 +17,33 @@ class Answer:
     status: int
     body: bytes = b"{}"
     content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request as it came; header names in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Script = Callable[[Received], Answer | None]
+"""What to answer in the server's place; None passes the request on."""
+Meddling = tuple[Callable[[Received], bytes], Callable[[Received, bytes], bytes]]
+"""What becomes of a request's body on its way there, and of the answer's on its way back."""
 
 
 class Front:
-    """Listens on a free port of 127.0.0.1; a context manager. `requests` counts all that came."""
+    """Listens on a free port of 127.0.0.1; a context manager. `requests` counts all that came, `received` keeps them."""
 
     def __init__(self, target_port: int, *, unavailable: Answer, denied: Answer) -> None:
         self.requests = 0
+        self.received: list[Received] = []
+        self._script: Script | None = None
+        self._meddling: Meddling | None = None
         self._target = target_port
         self._unavailable, self._denied = unavailable, denied
         self._answer: Answer | None = None
@@ -76,8 +96,26 @@ class Front:
         yield
         self._refused = ""
 
-    def _own_answer(self, path: str) -> Answer | None:
-        return self._unavailable if self._refused and self._refused in path else self._answer
+    @contextmanager
+    def scripted(self, script: Script) -> Iterator[None]:
+        """Requests that the script has an answer for are answered so within the block, and not passed on."""
+        self._script = script
+        yield
+        self._script = None
+
+    @contextmanager
+    def meddling(
+        self, request: Callable[[Received], bytes], answer: Callable[[Received, bytes], bytes]
+    ) -> Iterator[None]:
+        """Bodies are changed on their way there and back within the block."""
+        self._meddling = (request, answer)
+        yield
+        self._meddling = None
+
+    def _own_answer(self, came: Received) -> Answer | None:
+        if self._refused and self._refused in came.path:
+            return self._unavailable
+        return self._answer or (self._script(came) if self._script else None)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         front = self
@@ -95,15 +133,22 @@ class Front:
                 if self.headers.get("Transfer-Encoding") == "chunked":
                     raise NotImplementedError("the front does not read chunked requests")
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                own = front._own_answer(self.path)
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                came = Received(self.command, self.path, headers, body)
+                front.received.append(came)
+                own = front._own_answer(came)
                 if own:
-                    self._send(own.status, [("Content-Type", own.content_type)], own.body)
+                    self._send(own.status, [("Content-Type", own.content_type), *own.headers.items()], own.body)
                     return
+                meddling = front._meddling
+                body = meddling[0](came) if meddling else body
                 there = http.client.HTTPConnection("127.0.0.1", front._target, timeout=30)
                 try:
-                    there.request(self.command, self.path, body, dict(self.headers.items()))
+                    passed = {name: value for name, value in self.headers.items() if name.lower() != "content-length"}
+                    there.request(self.command, self.path, body, passed | {"Content-Length": str(len(body))})
                     answer = there.getresponse()
                     found = answer.read()
+                    found = meddling[1](came, found) if meddling else found
                 finally:
                     there.close()
                 if front._losing and self.command not in {"GET", "HEAD"}:

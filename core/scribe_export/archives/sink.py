@@ -8,7 +8,7 @@ judged by the SHA-256 of the raw body (or the batch's digest) in its metadata, a
 
 import io
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -28,11 +28,12 @@ from scribe_export.archives.form import (
     freeze,
     read_order,
 )
-from scribe_export.errors import Conflict, Misconfigured, PartialFailure, SinkError, Throttled, Transient
+from scribe_export.errors import Conflict, Misconfigured, PartialFailure, SinkError, Transient
 from scribe_export.interface import Context, Sink
 from scribe_export.keys import KeyTemplate
 from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record
 from scribe_export.options import Options, SinkOptions
+from scribe_export.parts import one_for_all
 
 
 def _check_key(value: str) -> str:
@@ -305,23 +306,7 @@ class _Outcomes:
         if not self._acked:
             if not self._errors:
                 raise self._bugs[0]
-            one = next(iter(self._errors.values())) if self._whole else _one_for_all(self._errors.values())
+            one = next(iter(self._errors.values())) if self._whole else one_for_all(self._errors.values())
             if one and not self._bugs:
                 raise one
         raise PartialFailure(self._acked, self._errors, answer=answer)
-
-
-def _one_for_all(errors: Iterable[SinkError]) -> SinkError | None:
-    """The one error that says the same as all, where all are the destination's and not a record's."""
-    each = list(errors)
-    if all(isinstance(error, Misconfigured) for error in each):
-        return each[0]
-    passing = [error for error in each if isinstance(error, Transient)]
-    if len(passing) < len(each):
-        return None
-    delays = [error.retry_after for error in passing if error.retry_after is not None]
-    return (Throttled if any(isinstance(error, Throttled) for error in passing) else Transient)(
-        str(passing[0]),
-        retry_after=max(delays, default=None),
-        applied="no" if all(error.applied == "no" for error in passing) else "unknown",
-    )
