@@ -24,7 +24,6 @@ from scribe_export.exporter import Exporter
 from scribe_export.journal.dead import Selection
 from scribe_export.model import ScanRequest
 from scribe_export.operations import give_up, replay
-from scribe_export.scanning import Requests
 
 log = structlog.get_logger()
 SOCKET = "control.sock"
@@ -118,12 +117,10 @@ async def _discard(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
 
 
 async def _scan(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
-    requests = Requests(exporter)
-    try:
-        request = msgspec.convert(arguments["request"], ScanRequest)
-        return asdict(await requests.perform(request, arguments.get("request_id")))
-    finally:
-        await requests.close()
+    if exporter.requests is None:
+        raise ScribeExportError("the config has no scanner; add one, like  scanner: {type: scribe_api, url: …}")
+    request = msgspec.convert(arguments["request"], ScanRequest)
+    return asdict(await exporter.requests.perform(request, arguments.get("request_id")))
 
 
 def _selection(arguments: Mapping[str, Any]) -> Selection:

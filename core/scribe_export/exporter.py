@@ -32,6 +32,9 @@ from scribe_export.lane.lane import Lane
 from scribe_export.model import Incoming
 from scribe_export.options import BreakerOptions, SinkOptions
 from scribe_export.patterns import CircuitBreaker, RetryPolicy
+from scribe_export.requests.performing import SOURCE, Requests
+from scribe_export.requests.replying import Replier
+from scribe_export.requests.taking import RequestIntake
 from scribe_export.routing.router import Router
 from scribe_export.tasks import plain_errors
 
@@ -63,6 +66,8 @@ class Exporter:
         self.sinks: dict[str, Sink] = {}
         self.claims: dict[str, ClaimStore | None] = {}
         self.feeds: list[Feed] = []
+        self.requests: Requests | None = None
+        self.repliers: list[Replier] = []
         self.rows: dict[str, DestinationRow] = {}
         self._with_sources, self._with_lanes, self._once = sources, lanes, once
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -89,6 +94,9 @@ class Exporter:
             for lane in self.lanes.values():
                 self._tasks.start_soon(self._guarded, lane.run)
         if self._with_sources:
+            for worker in (self.requests, *self.repliers):
+                if worker:
+                    self._tasks.start_soon(self._guarded, worker.run)
             self._reading = {feed.name for feed in self.feeds}
             for feed in self.feeds:
                 self._tasks.start_soon(self._read, feed)
@@ -109,6 +117,8 @@ class Exporter:
             self.failure = self.failure or unusable
         finally:
             with anyio.CancelScope(shield=True):
+                if self.requests:
+                    await self.requests.close()
                 await anyio.to_thread.run_sync(self._close_journal)
         if self.failure:
             raise self.failure from None
@@ -117,8 +127,9 @@ class Exporter:
         """Read and start nothing more; leaving the block waits for what is in flight."""
         for scope in self._stoppable:
             scope.cancel()
-        for lane in self.lanes.values():
-            lane.stop()
+        for worker in (*self.lanes.values(), self.requests, *self.repliers):
+            if worker:
+                worker.stop()
 
     async def deliver(self, scan: bytes | Mapping[str, Any], *, source: str = "python") -> Accepted:
         """Journal one completed scan: when this returns it is fsynced, and its destinations will have it.
@@ -165,10 +176,16 @@ class Exporter:
                 if not flushed:
                     self.flush()
                     flushed = True
-                if all(lane.idle or lane.stuck for lane in self.lanes.values()):
+                if self._requests_idle and all(lane.idle or lane.stuck for lane in self.lanes.values()):
                     break
             await self.clock.sleep(POLL)
-        return not self.reading and all(lane.idle for lane in self.lanes.values())
+        return not self.reading and self._requests_idle and all(lane.idle for lane in self.lanes.values())
+
+    @property
+    def _requests_idle(self) -> bool:
+        if not self._with_sources or self.requests is None:
+            return True
+        return self.requests.idle and all(replier.idle for replier in self.repliers)
 
     def _opened(self) -> OpenJournal:
         return open_journal(self.config.state_folder, quota=self.config.journal.quota, clock=self.clock)
@@ -201,11 +218,36 @@ class Exporter:
             assume=self.config.assume_timezone,
         )
         self.housekeeper = Housekeeper(self.store, self._journal.folder, self.clock, self.config.journal.history)
+        if self.config.scanner:
+            self.requests = Requests(
+                self.config.scanner,
+                self.config.context(SOURCE, clock=self.clock),
+                store=self.store,
+                intake=self.intake,
+                accepted=self.accepted,
+            )
         if self._with_sources:
-            for name, origin in self.config.sources.items():
-                context = self.config.context(name, clock=self.clock, once=self._once)
-                source = cast("Source", origin.connector(origin.options, context))
-                self.feeds.append(Feed(name, source, intake=self.intake, store=self.store, clock=self.clock))
+            for name in self.config.sources:
+                self.feeds.append(self._feed(name))
+
+    def _feed(self, name: str) -> Feed:
+        source = self._source(name)
+        if source.options.delivers == "scans" or self.requests is None:
+            return Feed(name, source, intake=self.intake, store=self.store, clock=self.clock)
+        told = [self.requests.ring]
+        if source.replies:
+            replier = Replier(name, self._source(name), store=self.store, clock=self.clock)
+            self.repliers.append(replier)
+            self.requests.on_end(replier.ring)
+            told.append(replier.ring)
+        taker = RequestIntake(self.store, self.clock, replies=source.replies, told=told)
+        return Feed(name, source, intake=taker, store=self.store, clock=self.clock)
+
+    def _source(self, name: str) -> Source:
+        built = self.config.sources[name]
+        return cast(
+            "Source", built.connector(built.options, self.config.context(name, clock=self.clock, once=self._once))
+        )
 
     def _lane(self, row: DestinationRow, sink: Sink) -> Lane:
         options = sink.options

@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import anyio
 import structlog
 
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalError, Misconfigured, SinkError, SourceError
-from scribe_export.intake import Intake, Origin
+from scribe_export.intake import Origin
 from scribe_export.interface import Source
 from scribe_export.journal.database import Database
-from scribe_export.journal.ingest import Ingested, NewScan
 from scribe_export.journal.store import Store
-from scribe_export.model import Delivery
+from scribe_export.model import Delivery, Incoming
 from scribe_export.patterns import RetryPolicy
 from scribe_export.tasks import plain_errors
 
@@ -22,10 +21,20 @@ log = structlog.get_logger()
 LOOKUP = 500
 
 
+class Taker(Protocol):
+    """Takes bodies into the journal: as completed scans, or as requests."""
+
+    async def prepare(self, incoming: Sequence[Incoming], origin: Origin) -> Any:
+        """Read them, without an effect."""
+
+    async def commit(self, prepared: Any, origin: Origin, checkpoint: Mapping[str, str | None] | None = None) -> Any:
+        """Journal what `prepare` gave; return after the fsync."""
+
+
 class Feed:
     """`run` returns when the source is exhausted or `stop` was called; `failed` says why it cannot go on."""
 
-    def __init__(self, name: str, source: Source, *, intake: Intake, store: Store, clock: Clock) -> None:
+    def __init__(self, name: str, source: Source, *, intake: Taker, store: Store, clock: Clock) -> None:
         self.name = name
         self.source = source
         self.failed = ""
@@ -85,9 +94,9 @@ class Feed:
                     raise
                 tasks.start_soon(self._commit, delivery, scans, turn)
 
-    async def _commit(self, delivery: Delivery, scans: Sequence[NewScan], turn: anyio.Semaphore) -> list[Ingested]:
+    async def _commit(self, delivery: Delivery, scans: Any, turn: anyio.Semaphore) -> None:
         try:
-            results = await self._intake.commit(scans, self._origin, delivery.checkpoint)
+            await self._intake.commit(scans, self._origin, delivery.checkpoint)
         except BaseException:
             await _nack(delivery)
             raise
@@ -95,7 +104,6 @@ class Feed:
             turn.release()
         self._failures = 0
         await delivery.ack()
-        return results
 
 
 async def _nack(delivery: Delivery) -> None:

@@ -142,6 +142,19 @@ class Source(Connector[SourceOptions]):
         `Transient` or `Misconfigured` was raised the framework calls again after a backoff, when it returned never.
         """
 
+    @property
+    def replies(self) -> bool:
+        """Whether the options ask for requesters to be answered, by `reply`."""
+        return False
+
+    async def reply(self, replies: Sequence[bytes]) -> None:
+        """Put replies, JSON objects with the request's id, where requesters look for them.
+
+        Returning confirms all of them; raises as `Sink.write`, and then they come again. Called on an instance that was
+        opened for this alone.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot answer requests")
+
 
 class Scanner(Connector[ScannerOptions]):
     """Performs scans."""

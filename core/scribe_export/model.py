@@ -160,10 +160,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One body as a source read it; `origin` says where from, for messages (a path and line, an object key)."""
+    """One body as a source read it; `origin` says where from, for messages (a path and line, an object key).
+
+    `id` is the service's own id of the message, the same if it is delivered again: it names a request that has none.
+    """
 
     body: bytes
     origin: str = ""
+    id: str = ""
 
 
 async def _nothing() -> None:

@@ -22,6 +22,7 @@ from scribe_export.journal.dead import (
     replay_exceptions,
 )
 from scribe_export.journal.ingest import NO_DESTINATION
+from scribe_export.journal.requests import REQUEST, revive
 from scribe_export.model import Incoming, Record
 from scribe_export.oversize import sealed_shape
 
@@ -114,10 +115,29 @@ def _still_routed(exporter: Exporter, name: str, record: Record, kept: list[str]
     return False
 
 
+async def _ask_anew(exporter: Exporter, seqs: Sequence[int]) -> int:
+    """Requests that died are performed again."""
+
+    def command(db: Database) -> int:
+        revived = revive(db, seqs)
+        remove_exceptions(db, NO_DESTINATION, seqs)
+        return len(revived)
+
+    count = await exporter.store.do(command)
+    if exporter.requests:
+        exporter.requests.again()
+    return count
+
+
 async def _read_anew(exporter: Exporter, letters: Sequence[DeadLetter], kept: list[str]) -> int:
     sealed = 0
+    requests = [letter.seq for letter in letters if letter.kind == REQUEST]
+    if requests:
+        sealed += await _ask_anew(exporter, requests)
     for letter in letters:
         seq = letter.seq
+        if seq in requests:
+            continue
         body = await exporter.store.do(lambda db, seq=seq: read_body(db, seq))  # type: ignore[misc]
         origin = Origin("replay")
         scans = await exporter.intake.prepare([Incoming(body or b"")], origin)

@@ -270,6 +270,13 @@ class SourceOptions(Options):
     """A name under `connections`."""
     scope: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
     """Set before the scan ids of this source, so that two scanners' ids do not meet."""
+    delivers: Literal["scans", "requests"] = "scans"
+    """Completed scans, or requests for scans, which the config's `scanner` performs."""
+
+
+class CacheOptions(Options):
+    ttl: Duration = Field(default=0.0, ge=0)
+    """How long a scan answers further requests with the very same config; 0s, the default, measures every time."""
 
 
 class ScannerOptions(Options):
@@ -284,4 +291,6 @@ class ScannerOptions(Options):
     max_in_flight: int = Field(default=4, ge=1, le=256)
     """Scans performed at once."""
     on_unknown: Literal["error", "retry"] = "error"
-    """What becomes of a request whose outcome a crash has hidden."""
+    """What becomes of a request whose outcome a crash or a lost answer has hidden: `error` never scans twice."""
+    cache: CacheOptions = CacheOptions()
+    """A measurement is not a look-up, so nothing is kept unless this says so."""

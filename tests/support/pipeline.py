@@ -151,9 +151,9 @@ class Pipeline:
         return self.call("run", "--until-idle", *arguments, within=within)
 
     def call(self, command: str, *arguments: str, within: float = 60.0) -> "subprocess.CompletedProcess[str]":
-        """One command to its end."""
+        """One command, such as ``dlq list``, to its end."""
         return subprocess.run(
-            [*self.main, command, str(self.path), *arguments],
+            [*self.main, *command.split(), str(self.path), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

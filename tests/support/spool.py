@@ -1,10 +1,13 @@
 """A source whose acknowledgement cannot be taken back: a file a scan, removed when it is acked, as a queue would."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import anyio
+import msgspec
 
+from scribe_export.errors import Transient
 from scribe_export.interface import Checkpoint, Source
 from scribe_export.model import Delivery, Incoming
 from scribe_export.options import SourceOptions
@@ -12,15 +15,31 @@ from scribe_export.registry import register_source
 
 
 class SpoolOptions(SourceOptions):
-    """Where the files are, and how many scans go into a delivery. One delivery is out at a time."""
+    """Where the files are, and how many scans go into a delivery. One delivery is out at a time.
+
+    `reply` is a folder for the answers of requests, a file each; while a file ``closed`` is in it, none can be written.
+    """
 
     directory: str
     records: int = 5
+    reply: str | None = None
 
 
 class SpoolSource(Source):
     options_type = SpoolOptions
     options: SpoolOptions
+
+    @property
+    def replies(self) -> bool:
+        return self.options.reply is not None
+
+    async def reply(self, replies: Sequence[bytes]) -> None:
+        folder = Path(self.context.folder) / str(self.options.reply)
+        if (folder / "closed").exists():
+            raise Transient("the folder is closed", applied="no")
+        for reply in replies:
+            name = f"{msgspec.json.decode(reply)['request_id']}.{time.time_ns()}.json"
+            (folder / name).write_bytes(reply)
 
     async def deliveries(self, checkpoint: Checkpoint) -> AsyncIterator[Delivery]:
         folder = Path(self.context.folder) / self.options.directory
@@ -47,7 +66,9 @@ def _delivery(files: list[Path]) -> tuple[Delivery, anyio.Event]:
     async def nack() -> None:
         settled.set()
 
-    return Delivery([Incoming(file.read_bytes(), file.name) for file in files], ack=ack, nack=nack), settled
+    return Delivery(
+        [Incoming(file.read_bytes(), file.name, id=file.stem) for file in files], ack=ack, nack=nack
+    ), settled
 
 
 def register() -> None:

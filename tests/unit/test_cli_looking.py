@@ -15,6 +15,8 @@ import pytest
 from support.command_line import PROGRAM, Ended, command, scan, wait_until, write_config
 from support.mounts import make_read_only, tmpfs
 
+from scribe_export.journal.schema import SCHEMA_VERSION
+
 LOOKING = [("status",), ("trace", "1"), ("dlq", "list"), ("dlq", "show", "1")]
 CHANGING = [("dlq", "replay"), ("dlq", "discard", "--yes")]
 
@@ -99,7 +101,7 @@ def test_a_journal_of_a_later_release_is_refused_naming_both_versions(words: tup
     connection.close()
     ended = look(tmp_path, words)
     assert (ended.code, ended.stdout) == (4, "")
-    assert "written in format 7, this release reads up to 2" in ended.stderr
+    assert f"written in format 7, this release reads up to {SCHEMA_VERSION}" in ended.stderr
 
 
 @pytest.mark.parametrize("words", LOOKING, ids=" ".join)

@@ -19,6 +19,8 @@ from scribe_export.journal.database import FILE_NAME, Database
 from scribe_export.journal.folder import StateFolder
 from scribe_export.journal.opening import open_journal
 
+NEXT = schema.SCHEMA_VERSION + 1
+
 
 def test_a_new_folder_and_all_in_it_are_its_owners_alone(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "state"
@@ -91,21 +93,23 @@ def test_a_newer_journal_is_refused_naming_both_versions_and_left_alone(tmp_path
     open_journal(tmp_path).close()
     _set_version(tmp_path, 7)
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(JournalTooNew, match=r"format 7, this release reads up to 2; install the release that wrote it"):
+    with pytest.raises(
+        JournalTooNew, match=rf"format 7, this release reads up to {NEXT - 1}; install the release that wrote it"
+    ):
         open_journal(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
 def test_an_older_journal_is_migrated_after_a_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _with_one_scan(tmp_path)
-    _of_release(3, monkeypatch, "ALTER TABLE scan ADD COLUMN note TEXT NOT NULL DEFAULT 'none'")
+    _of_release(NEXT, monkeypatch, "ALTER TABLE scan ADD COLUMN note TEXT NOT NULL DEFAULT 'none'")
     with opened(tmp_path) as db:
         assert db.connection.execute("SELECT scan_id, note FROM scan").fetchall() == [("1", "none")]
-        assert db.connection.execute("PRAGMA user_version").fetchone() == (3,)
-    (backup,) = tmp_path.glob("journal.db.v2-*")
+        assert db.connection.execute("PRAGMA user_version").fetchone() == (NEXT,)
+    (backup,) = tmp_path.glob(f"journal.db.v{schema.SCHEMA_VERSION}-*")
     assert backup.stat().st_mode & 0o077 == 0
     with closing(sqlite3.connect(backup)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA_VERSION,)
         assert connection.execute("SELECT scan_id FROM scan").fetchall() == [("1",)]
 
 
@@ -116,6 +120,9 @@ def test_a_journal_of_the_first_release_is_migrated_with_its_open_batches(tmp_pa
         (batch,) = sealed(db, archive.id)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         connection.execute("ALTER TABLE batch DROP COLUMN note")
+        connection.execute("DROP INDEX request_open")
+        for column in ("source", "owed", "message", "answer"):
+            connection.execute(f"ALTER TABLE request DROP COLUMN {column}")
     _set_version(tmp_path, 1)
     with opened(tmp_path) as db:
         assert batches(db, archive.id) == [batch]
@@ -129,14 +136,14 @@ def test_a_migration_that_fails_changes_nothing_and_can_be_tried_again_at_once(
 ) -> None:
     _with_one_scan(tmp_path)
     with monkeypatch.context() as patch:
-        _of_release(4, patch, "ALTER TABLE scan ADD COLUMN note TEXT", "CREATE TABLE scan(already INTEGER)")
+        _of_release(NEXT + 1, patch, "ALTER TABLE scan ADD COLUMN note TEXT", "CREATE TABLE scan(already INTEGER)")
         with pytest.raises(JournalError, match="cannot be migrated"):
             open_journal(tmp_path)
     assert not list(tmp_path.glob("*damaged*"))
     with opened(tmp_path) as db:
-        assert db.connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.connection.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA_VERSION,)
         assert "note" not in [row[1] for row in db.connection.execute("PRAGMA table_info(scan)")]
-    _of_release(3, monkeypatch, "ALTER TABLE scan ADD COLUMN note TEXT")
+    _of_release(NEXT, monkeypatch, "ALTER TABLE scan ADD COLUMN note TEXT")
     with opened(tmp_path) as db:
         assert db.connection.execute("SELECT scan_id, note FROM scan").fetchall() == [("1", None)]
 
@@ -199,9 +206,9 @@ def _set_version(folder: Path, version: int) -> None:
 
 
 def _of_release(version: int, patch: pytest.MonkeyPatch, *steps: str) -> None:
-    """The release that knows `version`, whose migrations are these statements from 2 on."""
+    """The release that knows `version`, whose migrations are these statements from today's on."""
     patch.setattr(database, "SCHEMA_VERSION", version)
-    for before, statement in enumerate(steps, 2):
+    for before, statement in enumerate(steps, schema.SCHEMA_VERSION):
         patch.setitem(
             schema.MIGRATIONS, before, lambda connection, statement=statement: connection.execute(statement)  # type: ignore[misc]
         )  # fmt: skip

@@ -34,8 +34,8 @@ def test_a_restart_finds_what_was_accepted_or_started_oldest_first(tmp_path: Pat
             requests.accept(db, number, ScanRequest())
         requests.start(db, "4")
         requests.start(db, "3")
-        requests.finish(db, "3", seq=7)
-        requests.finish(db, "2", error="x" * 1000)
+        requests.finish(db, "3", seq=7, answer=b"{}")
+        requests.fail(db, "2", "x" * 1000)
     with opened(tmp_path) as db:
         assert [(row.request_id, row.state) for row in requests.unfinished(db)] == [("4", "started"), ("1", "accepted")]
         done, failed = requests.find_request(db, "3"), requests.find_request(db, "2")

@@ -27,7 +27,6 @@ from scribe_export.journal.database import FILE_NAME
 from scribe_export.journal.recover import RecoveryReport
 from scribe_export.journal.status import JournalStatus, journal_status
 from scribe_export.options import parse_duration
-from scribe_export.scanning import resume_requests
 
 log = structlog.get_logger()
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -116,8 +115,6 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> _Ended | No
         async with anyio.create_task_group() as tasks:
             await tasks.start(on_signal)
             tasks.start_soon(serve, exporter)
-            if config.scanner:
-                tasks.start_soon(resume_requests, exporter)
             log.info(
                 "ready",
                 pipeline=config.pipeline,

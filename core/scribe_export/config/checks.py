@@ -5,7 +5,7 @@ from typing import Any
 
 from scribe_export.config.result import Built
 from scribe_export.config.tree import Branch, Findings, Leaf, Node, Place, branch, text_of
-from scribe_export.options import SinkOptions
+from scribe_export.options import SinkOptions, SourceOptions
 from scribe_export.routing.rule import Rule, RuleMistake, compile_rule
 from scribe_export.routing.rules import OTHERWISE, Rules
 from scribe_export.suggest import did_you_mean
@@ -40,6 +40,18 @@ def check_claims(destinations: Mapping[str, Built[SinkOptions]], tree: Branch, f
             found.add(place, f'no destination is called "{store}"' + did_you_mean(store, nodes.entries))
         elif store in destinations and not hasattr(destinations[store].connector, "keep"):
             found.add(place, f"{store} cannot keep whole scans; name a bucket or a folder")
+
+
+def check_requests(
+    sources: Mapping[str, Built[SourceOptions]], scanner: Node | None, tree: Branch, found: Findings
+) -> None:
+    """Requests need somebody to perform them."""
+    nodes = branch(tree.entries.get("sources"))
+    for name, built in sources.items():
+        if built.options.delivers == "requests" and scanner is None and nodes is not None:
+            found.add(
+                nodes.entries[name].key, "delivers requests, and there is no scanner to perform them; add `scanner:`"
+            )
 
 
 def compiled_rules(destinations: Node | None, found: Findings) -> Rules | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from scribe_export.config.checks import check_claims, check_places, compiled_rules
+from scribe_export.config.checks import check_claims, check_places, check_requests, compiled_rules
 from scribe_export.config.entries import Entries, check_providers
 from scribe_export.config.interpolate import interpolated
 from scribe_export.config.outer import Outer, StatePlace
@@ -84,6 +84,8 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
     sound = {name: built for name, built in destinations.items() if built}
     check_places(sound, tree, found)
     check_claims(sound, tree, found)
+    delivering = {name: built for name, built in sources.items() if built}
+    check_requests(delivering, tree.entries.get("scanner"), tree, found)
     rules = compiled_rules(tree.entries.get("destinations"), found)
     if outer is None or found:
         return None
@@ -95,7 +97,7 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
         assume_timezone=ZoneInfo(outer.assume_timezone),
         drain_timeout=outer.drain_timeout,
         journal=outer.journal,
-        sources={name: built for name, built in sources.items() if built},
+        sources=delivering,
         destinations=sound,
         scanner=scanner,
         rules=rules,

@@ -76,12 +76,17 @@ def ingest(
         results = _insert_all(db, scans, first, now)
     except sqlite3.IntegrityError:
         results = _insert_each(db, scans, conflicts, now)
+    remember(db, source, checkpoint)
+    return results
+
+
+def remember(db: Database, source: str, checkpoint: Mapping[str, str | None] | None) -> None:
+    """Keep a source's checkpoints; a value of None forgets its key."""
     for key, value in (checkpoint or {}).items():
         if value is None:
             db.connection.execute("DELETE FROM cursor WHERE source=? AND key=?", (source, key))
         else:
             db.connection.execute("INSERT OR REPLACE INTO cursor VALUES(?,?,?)", (source, key, value))
-    return results
 
 
 def last_seq(db: Database) -> int:

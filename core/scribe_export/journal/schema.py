@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scribe_export.errors import JournalTooNew
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x53435242  # "SCRB", so that `file` and we tell a journal from another database
 
 DDL = """
@@ -91,7 +91,12 @@ CREATE TABLE request(
   state TEXT NOT NULL CHECK(state IN ('accepted', 'started', 'done', 'failed')),
   seq INTEGER,
   error TEXT NOT NULL DEFAULT '',
-  at REAL NOT NULL);
+  at REAL NOT NULL,
+  source TEXT NOT NULL DEFAULT '',                         -- '': asked within this process
+  owed INTEGER NOT NULL DEFAULT 0,                         -- 1: the requester has no confirmed reply yet, 2: it has
+  message BLOB NOT NULL DEFAULT x'',                       -- as it came; below: the scan, while the reply is owed
+  answer BLOB NOT NULL DEFAULT x'');
+CREATE INDEX request_open ON request(id) WHERE owed=1 OR state IN ('accepted', 'started');
 CREATE TABLE cursor(source TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(source, key))
   WITHOUT ROWID;
 """
@@ -101,7 +106,15 @@ def _add_notes(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE batch ADD COLUMN note TEXT NOT NULL DEFAULT ''")
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_notes}
+def _add_replies(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE request ADD COLUMN source TEXT NOT NULL DEFAULT ''")
+    connection.execute("ALTER TABLE request ADD COLUMN owed INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE request ADD COLUMN message BLOB NOT NULL DEFAULT x''")
+    connection.execute("ALTER TABLE request ADD COLUMN answer BLOB NOT NULL DEFAULT x''")
+    connection.execute("CREATE INDEX request_open ON request(id) WHERE owed=1 OR state IN ('accepted', 'started')")
+
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_notes, 2: _add_replies}
 """From a version to the next one, each inside the one transaction that `database` opens."""
 
 

@@ -1,0 +1,1 @@
+"""Scans on request: journalled before their acknowledgement, performed by the config's scanner, and answered."""
