@@ -124,7 +124,9 @@ class SqsSource(Source):
         async def nack() -> None:
             await to_thread.run_sync(self._held.give_back, messages)
 
-        incoming = [Incoming(one["Body"].encode(), f"message {one['MessageId']}") for one in messages]
+        incoming = [
+            Incoming(one["Body"].encode(), f"message {one['MessageId']}", id=one["MessageId"]) for one in messages
+        ]
         return Delivery(incoming, ack=ack, nack=nack)
 
     async def _blocking(self, call: Any, *arguments: Any) -> Any:
