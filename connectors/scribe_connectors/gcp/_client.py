@@ -228,6 +228,7 @@ def _furnish(session: Session, url: str, options: GcpOptions, folder: Path, conn
     # The environment is looked at once: to look at every request costs a fifth of it, and .netrc must not take the
     # credentials' place.
     session.trust_env = False
+    session.headers["User-Agent"] = "scribe-export"
     proxy = options.proxy
     session.proxies = {"http": proxy, "https": proxy} if proxy else dict(get_environ_proxies(url, no_proxy=None))
     trusted = ca_path(options, folder) or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
