@@ -1,6 +1,5 @@
 """Cloud Storage keeps the contracts of sinks and sources."""
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import count
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.front import Answer, Front
-from support.gcs import new_bucket, put, versions
+from support.gcs import answer, new_bucket, put, versions
 
 from scribe_connectors.gcp.storage import GcsSink, GcsSinkOptions, GcsSource, GcsSourceOptions
 from scribe_export.interface import Context
@@ -18,12 +17,6 @@ from scribe_export.testing.records import make_record, scan_body
 from scribe_export.testing.sink_contract import Destination, Faults, MakeSink, SinkContract
 from scribe_export.testing.source_contract import MakeSource, Put, SourceContract
 from scribe_local import servers
-
-
-def answer(status: int, reason: str) -> Answer:
-    """As https://cloud.google.com/storage/docs/json_api/v1/status-codes has it."""
-    error = {"code": status, "message": reason, "errors": [{"domain": "global", "reason": reason}]}
-    return Answer(status, json.dumps({"error": error}).encode())
 
 
 class Bucket(Destination):

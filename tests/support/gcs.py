@@ -1,10 +1,13 @@
 """A genuine Cloud Storage client for the local server."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
+from support.front import Answer
 
 PROJECT = "scribe-test"
 
@@ -42,3 +45,9 @@ def content(client: Any, bucket: str, key: str) -> bytes:
     """What stands under a name."""
     data: bytes = client.bucket(bucket).blob(key).download_as_bytes(raw_download=True, timeout=10)
     return data
+
+
+def answer(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """As https://cloud.google.com/storage/docs/json_api/v1/status-codes has it."""
+    error = {"code": status, "message": reason, "errors": [{"domain": "global", "reason": reason}]}
+    return Answer(status, json.dumps({"error": error}).encode(), headers=headers or {})

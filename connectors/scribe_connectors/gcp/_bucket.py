@@ -6,6 +6,7 @@ https://cloud.google.com/storage/docs/json_api
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,6 +17,7 @@ from pydantic import Field
 from requests import Response
 
 from scribe_connectors.gcp._client import GcpOptions, Rest, RestClient
+from scribe_export.errors import Transient
 
 ENDPOINT = "https://storage.googleapis.com"
 _PAGE = 1000
@@ -44,8 +46,7 @@ class Bucket:
     def find(self, key: str) -> Mapping[str, Any]:
         """The object's resource: its generation, size and metadata."""
         found = self._call("GET", _object(key), {"fields": "generation,size,metadata"})
-        answer: Mapping[str, Any] = msgspec.json.decode(found.content)
-        return answer
+        return resource(found.content, "generation", "size")
 
     def pages(self, prefix: str) -> Iterator[list[Mapping[str, Any]]]:
         """The resources of all objects whose names begin so, in the order of their names."""
@@ -55,7 +56,7 @@ class Bucket:
             "fields": "nextPageToken,items(name,generation,size,metadata,contentEncoding)",
         }
         while True:
-            answer = msgspec.json.decode(self._call("GET", "/o", wanted).content)
+            answer = resource(self._call("GET", "/o", wanted).content)
             yield answer.get("items", [])
             if not answer.get("nextPageToken"):
                 return
@@ -90,6 +91,16 @@ def expect(answer: Response) -> Response:
     if not 200 <= answer.status_code < 300:
         raise InvalidResponse(answer, "Request failed with status code", answer.status_code)
     return answer
+
+
+def resource(content: bytes, *names: str) -> Mapping[str, Any]:
+    """What an answer says; raises `Transient` if it does not say `names`, as one of another server in between."""
+    found: Any = None
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.json.decode(content)
+    if not isinstance(found, dict) or not all(name in found for name in names):
+        raise Transient(f"a success whose answer is not the service's: {content[:80]!r}")
+    return found
 
 
 def _object(key: str) -> str:

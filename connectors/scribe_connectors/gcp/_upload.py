@@ -12,7 +12,7 @@ import msgspec
 from google.resumable_media import InvalidResponse, RetryStrategy
 from google.resumable_media.requests import ResumableUpload
 
-from scribe_connectors.gcp._bucket import Bucket, expect
+from scribe_connectors.gcp._bucket import Bucket, expect, resource
 from scribe_connectors.gcp._client import Rest
 from scribe_connectors.gcp._errors import judge, said_in
 from scribe_export.archives.form import DIGEST, SHA256, Object
@@ -26,36 +26,35 @@ https://cloud.google.com/storage/docs/resumable-uploads
 
 
 class Uploads:
-    """Writes objects with the same settings: `resource` is common to all, `query` goes with every request."""
+    """Writes objects: `settings` are properties that all of them have, `query` goes with every request."""
 
-    def __init__(self, bucket: Bucket, *, resource: Mapping[str, Any], query: Mapping[str, str]) -> None:
-        self._bucket, self._resource, self._query = bucket, resource, query
+    def __init__(self, bucket: Bucket, *, settings: Mapping[str, Any], query: Mapping[str, str]) -> None:
+        self._bucket, self._settings, self._query = bucket, settings, query
 
     def put(self, key: str, item: Object, *, generation: str) -> str | None:
         """Store the object where `generation` stands, 0 for nothing, and return its own; None if another does.
 
         One attempt: a piece that fails fails the upload, which begins anew when the lane comes again.
         """
-        resource = self._describe(key, item)
+        described = self._describe(key, item)
         many = len(item.data) > PIECE
         query = {"uploadType": "resumable" if many else "multipart", "ifGenerationMatch": generation, **self._query}
         rest = self._bucket.client.get()
         url = f"{rest.endpoint}/upload/storage/v1/b/{self._bucket.name}/o?{urlencode(query)}&fields=generation"
         try:
-            answer = (_in_pieces if many else _at_once)(rest, url, resource, item)
+            answer = (_in_pieces if many else _at_once)(rest, url, described, item)
         except InvalidResponse as error:
             if error.response.status_code == 412 and not isinstance(judge(said_in(error.response)), Misconfigured):
                 return None
             raise
-        stored: str = msgspec.json.decode(answer)["generation"]
-        return stored
+        return str(resource(answer, "generation")["generation"])
 
     def _describe(self, key: str, item: Object) -> dict[str, Any]:
-        metadata = self._resource.get("metadata", {}) | item.metadata
+        metadata = self._settings.get("metadata", {}) | item.metadata
         return {
             "name": key,
             "contentType": item.content_type,
-            **self._resource,
+            **self._settings,
             "metadata": metadata,
             **checksum(item.data),
         }
@@ -68,13 +67,13 @@ def checksum(data: bytes) -> dict[str, str]:
     return {"md5Hash": base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()}
 
 
-def _at_once(rest: Rest, url: str, resource: Mapping[str, Any], item: Object) -> bytes:
+def _at_once(rest: Rest, url: str, described: Mapping[str, Any], item: Object) -> bytes:
     # No text holds its own digest, so the boundary is in no content; and it is the same at every attempt.
     boundary = f"scribe-{(item.metadata.get(SHA256) or item.metadata[DIGEST])[:48]}".encode()
     body = b"".join(
         (
             b"--%b\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n" % boundary,
-            msgspec.json.encode(resource),
+            msgspec.json.encode(described),
             b"\r\n--%b\r\ncontent-type: %b\r\n\r\n" % (boundary, item.content_type.encode()),
             item.data,
             b"\r\n--%b--\r\n" % boundary,
@@ -85,12 +84,12 @@ def _at_once(rest: Rest, url: str, resource: Mapping[str, Any], item: Object) ->
     return bytes(expect(answer).content)
 
 
-def _in_pieces(rest: Rest, url: str, resource: Mapping[str, Any], item: Object) -> bytes:
+def _in_pieces(rest: Rest, url: str, described: Mapping[str, Any], item: Object) -> bytes:
     upload: Any = _Once(url, PIECE, checksum=None)
     upload.initiate(
         rest.session,
         io.BytesIO(item.data),
-        resource,
+        described,
         item.content_type,
         total_bytes=len(item.data),
         timeout=rest.timeout,

@@ -76,11 +76,11 @@ class GcsSink(ObjectSink):
         self._bucket = Bucket(
             options, folder=context.folder, timeout=options.timeout, connections=options.concurrency + 1
         )
-        resource: dict[str, Any] = {"metadata": options.metadata} if options.metadata else {}
+        settings: dict[str, Any] = {"metadata": options.metadata} if options.metadata else {}
         if options.storage_class:
-            resource["storageClass"] = options.storage_class
+            settings["storageClass"] = options.storage_class
         query = {"kmsKeyName": options.encryption.kms_key} if options.encryption else {}
-        self._uploads = Uploads(self._bucket, resource=resource, query=query)
+        self._uploads = Uploads(self._bucket, settings=settings, query=query)
 
     async def open(self) -> None:
         await to_thread.run_sync(self._open)
