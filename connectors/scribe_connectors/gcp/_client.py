@@ -50,7 +50,7 @@ class GcpOptions(Options):
     """Common to all of Google Cloud; may stand under a connection with ``provider: gcp``."""
 
     provider: ClassVar[str | None] = "gcp"
-    project: str | None = Field(default=None, pattern=r"^[a-z0-9.:-]{4,63}$")
+    project: str | None = Field(default=None, pattern=r"^[a-z0-9.:-]{1,63}$")
     """The project's id; that of the credentials or the environment if left out."""
     endpoint_url: Url | None = None
     """Another service that speaks the protocol, or a private endpoint. Emulators set in the environment do not count."""
@@ -191,7 +191,7 @@ def identity_of(options: GcpOptions, folder: Path, tokens: TokenRequest) -> Iden
         quota_project=auth.quota_project,
         tokens=tokens,
     )
-    return Identity(found.credentials, options.project or found.project)
+    return Identity(found.credentials, options.project or found.project or environment_project())
 
 
 def token_request(options: GcpOptions, folder: Path) -> TokenRequest:
