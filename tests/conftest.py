@@ -63,6 +63,12 @@ def fake_gcs() -> Iterator[servers.LocalServer]:
     yield from _started(servers.fake_gcs)
 
 
+@pytest.fixture(scope="session")
+def pubsub() -> Iterator[servers.LocalServer]:
+    """Pub/Sub."""
+    yield from _started(servers.pubsub)
+
+
 @pytest.fixture(params=["ministack", "moto"])
 def aws(request: pytest.FixtureRequest) -> servers.LocalServer:
     """Each of the servers that stand in for AWS, one after the other."""
