@@ -15,7 +15,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from scribe_export.scan import read_fields
 from scribe_export.testing.sink_contract import Destination
 
-PROJECT = "lab"
+PROJECT = "acoustics"
 
 
 class Clients:
@@ -51,7 +51,7 @@ class Clients:
         try:
             return list(self.streaming.transport.pull(request, timeout=20).received_messages)
         except grpc.RpcError as error:
-            raise from_grpc_error(error) from None  # type: ignore[no-untyped-call]  # the package has no types
+            raise from_grpc_error(error) from None
 
     def ack(self, subscription: str, *received: Any) -> None:
         ids = [one.ack_id for one in received]
