@@ -96,11 +96,13 @@ class PubsubSink(Sink):
             max_record_bytes=largest if bare else None,
         )
         self._client = pubsub_client(options, "topic", options.topic, folder=context.folder)
+        self._closed = False
         self._compression = grpc.Compression.Gzip if options.compression else None
         self._requests = Requests(self._send, classify=self._classify, concurrency=options.concurrency)
 
     async def open(self) -> None:
         # Whoever may publish need not have the right to look at the topic.
+        self._closed = False
         try:
             await to_thread.run_sync(self._client.get)
         except Exception as error:
@@ -110,6 +112,7 @@ class PubsubSink(Sink):
             raise known from error
 
     async def close(self) -> None:
+        self._closed = True
         await to_thread.run_sync(self._client.close)
 
     def partition(self, record: Record) -> str:
@@ -203,7 +206,9 @@ class PubsubSink(Sink):
 
     def _classify(self, error: Exception) -> SinkError | None:
         self._client.failed(error)
-        return classify(error)
+        known = classify(error)
+        # A call on a channel that is closed raises what bugs raise.
+        return Transient(f"closed meanwhile: {error}") if known is None and self._closed else known
 
 
 def _most(options: PubsubSinkOptions) -> int:
