@@ -64,6 +64,12 @@ def fake_gcs() -> Iterator[servers.LocalServer]:
 
 
 @pytest.fixture(scope="session")
+def pubsub() -> Iterator[servers.LocalServer]:
+    """Pub/Sub."""
+    yield from _started(servers.pubsub)
+
+
+@pytest.fixture(scope="session")
 def gcs(fake_gcs: servers.LocalServer) -> Iterator[Any]:
     """A genuine client."""
     # Google's libraries take long to import, and most tests do without.
