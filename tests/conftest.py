@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from support.missing import missing
@@ -15,7 +15,10 @@ from scribe_local import servers
 from scribe_local.process import ServerMissing
 
 if TYPE_CHECKING:
+    from google.cloud.bigquery import Client
     from mypy_boto3_s3 import S3Client
+
+Started = TypeVar("Started", bound=servers.LocalServer)
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +83,30 @@ def gcs(fake_gcs: servers.LocalServer) -> Iterator[Any]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def bigquery() -> Iterator[servers.BigQuery]:
+    """BigQuery, in memory. A test that changes its settings brings the defaults back."""
+    yield from _started(servers.bigquery)
+
+
+@pytest.fixture(scope="session")
+def bigquery_client(bigquery: servers.BigQuery) -> Iterator[Client]:
+    """A genuine client."""
+    from support.bigquery import client
+
+    opened = client(bigquery.url)
+    yield opened
+    opened.close()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def dataset(bigquery_client: Client) -> str:
+    """A new one's id."""
+    from support.bigquery import new_dataset
+
+    return new_dataset(bigquery_client)
+
+
 @pytest.fixture(params=["ministack", "moto"])
 def aws(request: pytest.FixtureRequest) -> servers.LocalServer:
     """Each of the servers that stand in for AWS, one after the other."""
@@ -97,7 +124,7 @@ def _cloud(pytestconfig: pytest.Config, make: Callable[[], servers.LocalServer])
     yield from _started(make)
 
 
-def _started(make: Callable[[], servers.LocalServer]) -> Iterator[servers.LocalServer]:
+def _started(make: Callable[[], Started]) -> Iterator[Started]:
     try:
         server = make()
     except ServerMissing as error:
