@@ -42,7 +42,7 @@ def writer(bigquery: servers.BigQuery) -> Iterator[BigQueryWriteClient]:
     """A genuine client."""
     opened = write_client(bigquery)
     yield opened
-    opened.transport.close()  # type: ignore[no-untyped-call]
+    opened.transport.close()
 
 
 @pytest.fixture

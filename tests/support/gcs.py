@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud.storage import Client
 from support.front import Answer
 
 PROJECT = "scribe-test"
@@ -14,7 +14,7 @@ PROJECT = "scribe-test"
 
 def gcs_client(url: str) -> Any:
     """google-cloud-storage's own client, without credentials."""
-    return storage.Client(project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
+    return Client(project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
 
 
 def new_bucket(client: Any, *, versioned: bool = False) -> str:

@@ -1,0 +1,75 @@
+"""Lambda: an invocation a scan."""
+
+import io
+import textwrap
+import zipfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from scribe_local.cloud.aws import client
+from scribe_local.cloud.service import Service
+
+FUNCTION = "on-scan"
+BUCKET = "scribe-acted-on"
+_CODE = """
+    import json, os, urllib.request, uuid
+
+    def handler(scan, context):
+        # Each invocation leaves an object of its own, so that each is seen.
+        url = f"{os.environ['STORE']}/{uuid.uuid4()}.json"
+        request = urllib.request.Request(url, json.dumps(scan).encode(), method="PUT")
+        urllib.request.urlopen(request, timeout=20).close()
+        return {"scan_id": scan["scan_id"]}
+"""
+
+
+class Lambda(Service):
+    """A function that puts what it got into a bucket."""
+
+    name = "act"
+    connection = "aws"
+    what = "Lambda, an invocation a scan"
+    keeps_bytes = False
+    repeats = "a repeat is a second invocation"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lambda, self._s3 = client(url, "lambda"), client(url, "s3")
+
+    def prepare(self) -> None:
+        if BUCKET not in {bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]}:
+            self._s3.create_bucket(Bucket=BUCKET)
+        if FUNCTION in {function["FunctionName"] for function in self._lambda.list_functions()["Functions"]}:
+            self._lambda.delete_function(FunctionName=FUNCTION)  # it stores where the last server was
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as zipped:
+            zipped.writestr("main.py", textwrap.dedent(_CODE))
+        self._lambda.create_function(
+            FunctionName=FUNCTION,
+            Runtime="python3.11",
+            Role="arn:aws:iam::000000000000:role/runs",
+            Handler="main.handler",
+            Code={"ZipFile": archive.getvalue()},
+            Timeout=30,
+            Environment={"Variables": {"STORE": f"{self._url}/{BUCKET}"}},
+        )
+        self._lambda.get_waiter("function_active_v2").wait(FunctionName=FUNCTION, WaiterConfig={"Delay": 1})
+
+    def destination(self) -> Mapping[str, Any]:
+        return {"type": "aws_lambda", "function": FUNCTION, "invocation": "sync", "timeout": "60s", "concurrency": 4}
+
+    def copies(self) -> Iterator[bytes]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+        def read(key: str) -> bytes:
+            body: bytes = self._s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+            return body
+
+        with ThreadPoolExecutor(4) as readers:
+            yield from readers.map(read, keys)
+
+    def close(self) -> None:
+        self._lambda.close()
+        self._s3.close()
