@@ -18,7 +18,7 @@ import yaml
 from support.s3 import s3_client
 
 from scribe_local import servers
-from scribe_local.up import BUCKET
+from scribe_local.cloud.s3 import BUCKET
 
 _CODE = """
 import json, pathlib, sys
@@ -71,8 +71,8 @@ def test_its_endpoints_answer_scans_keep_coming_and_sigterm_ends_it(
         until = time.monotonic() + 20
         while _newest(scribe) < first + 3:
             assert time.monotonic() < until
-        client = s3_client(endpoints["aws"]["url"])
-        client.put_object(Bucket=endpoints["aws"]["bucket"], Key="kept", Body=b"x")
+        client = s3_client(endpoints["connections"]["aws"]["endpoint_url"])
+        client.put_object(Bucket=BUCKET, Key="kept", Body=b"x")
         client.close()
         out, err = _stop(process, signal.SIGTERM)
         assert out == ""
@@ -83,7 +83,7 @@ def test_its_endpoints_answer_scans_keep_coming_and_sigterm_ends_it(
     with _up(tmp_path, json_output=True, scans=3, rate=0) as process:
         endpoints = json.loads(_line(process))
         assert _newest(endpoints["scribe"]["url"]) >= first + 3
-        client = s3_client(endpoints["aws"]["url"])
+        client = s3_client(endpoints["connections"]["aws"]["endpoint_url"])
         assert client.get_object(Bucket=BUCKET, Key="kept")["Body"].read() == b"x"
         client.close()
         _stop(process, signal.SIGINT)
@@ -104,6 +104,6 @@ def test_without_ministack_the_config_goes_on_with_files_and_says_what_is_left_o
             lines.append(_line(process))
         _stop(process, signal.SIGINT)
     config = yaml.safe_load("".join(lines))
-    assert list(config["destinations"]) == ["files"]
+    assert not [name for name, one in config["destinations"].items() if one["type"].startswith("aws_")]
     assert config["connections"]["scribe"]["url"].startswith("http://127.0.0.1:")
-    assert "S3               left out: ministack, which stands in for AWS" in "".join(lines)
+    assert "archive          left out: ministack, which stands in for AWS" in "".join(lines)

@@ -21,6 +21,7 @@ def test_the_totals_count_each_scan_once_however_many_destinations_miss_it() -> 
     tallies = {
         "archive": Tally(there - {"4"}, frozenset("4"), frozenset(), 0),
         "files": Tally(there - {"3", "4"}, frozenset("34"), frozenset("1"), 2),
+        "publish": Tally(there, frozenset(), frozenset("23"), 0, may_repeat="messages may come twice"),
     }
     result = Result(4, tallies, dead={"files": 1}, skipped={"lake": "why"}, restart_seconds=1.23456, seconds=30.06)
     assert result.document() == {
@@ -28,6 +29,7 @@ def test_the_totals_count_each_scan_once_however_many_destinations_miss_it() -> 
         "destinations": {
             "archive": {"delivered": 3, "dead": 0, "lost": 1, "doubled": 0, "foreign": 0},
             "files": {"delivered": 2, "dead": 1, "lost": 2, "doubled": 1, "foreign": 2},
+            "publish": {"delivered": 4, "dead": 0, "lost": 0, "doubled": 2, "foreign": 0},
         },
         "lost": 2,
         "doubled": 1,

@@ -9,7 +9,7 @@ from scribe_local.up import up as run_local_cloud
 
 @click.group(short_help="Run a simulated scanner and a local cloud.")
 def local() -> None:
-    """A simulated SCRIBE scanner and S3 on 127.0.0.1, to try a config against."""
+    """A simulated SCRIBE scanner and seven cloud services on 127.0.0.1, to try a config against."""
 
 
 @local.command("up", short_help="Run them until Ctrl-C.")
@@ -27,7 +27,7 @@ def local() -> None:
     "--json", "as_json", is_flag=True, help="Print one JSON object of endpoints, and nothing else, to stdout."
 )
 def up(scans: int, rate: float, seed: int, folder: Path | None, *, as_json: bool) -> None:
-    """Run the scanner and S3 in the foreground until Ctrl-C, and print a config that is ready to use with them."""
+    """Run the scanner and the services in the foreground until Ctrl-C, and print a config that is ready to use with them."""
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

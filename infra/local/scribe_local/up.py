@@ -1,7 +1,6 @@
-"""The local cloud in the foreground: a scanner that keeps scanning, and S3 for its scans."""
+"""The local cloud in the foreground: a scanner that keeps scanning, and the services for its scans."""
 
 import asyncio
-import importlib.util
 import random
 import signal
 import sys
@@ -16,61 +15,39 @@ import httpx
 import msgspec
 import yaml
 
+from scribe_local.cloud.cloud import LocalCloud, local_cloud
 from scribe_local.config import SIGNAL_TYPES
-from scribe_local.process import ServerFailed, ServerMissing
-from scribe_local.servers import ACCESS_KEY, REGION, SECRET_KEY, LocalServer, Simulator, ministack, simulator
-
-BUCKET = "scribe-scans"
+from scribe_local.process import ServerFailed
+from scribe_local.servers import Simulator, simulator
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the local cloud answers; `aws_url` is None where S3 was left out, `missing` then says why."""
+    """Where the local cloud answers."""
 
     scribe_url: str
     database: Path
-    aws_url: str | None
-    missing: str = ""
+    cloud: LocalCloud
 
     def document(self) -> dict[str, Any]:
-        """For programs."""
-        found: dict[str, Any] = {"scribe": {"url": self.scribe_url, "database": str(self.database)}}
-        if self.aws_url:
-            found["aws"] = {
-                "url": self.aws_url,
-                "region": REGION,
-                "bucket": BUCKET,
-                "access_key_id": ACCESS_KEY,
-                "secret_access_key": SECRET_KEY,
-            }
-        return found
+        """For programs: the scanner, and the services as an export.yaml names them."""
+        return {
+            "scribe": {"url": self.scribe_url, "database": str(self.database)},
+            "connections": dict(self.cloud.connections),
+            "destinations": self.cloud.destinations(),
+            "missing": dict(self.cloud.missing),
+        }
 
     def config(self) -> str:
-        """An export.yaml that sends every scan to a folder of files and, if it is there, to S3."""
-        connections: dict[str, Any] = {"scribe": {"provider": "scribe", "url": self.scribe_url}}
-        destinations: dict[str, Any] = {
-            "files": {"type": "file", "directory": "./archive", "key": "scans/{timestamp:%Y-%m-%d}/{scan_id}.json"}
-        }
-        if self.aws_url:
-            connections["local"] = {
-                "provider": "aws",
-                "region": REGION,
-                "endpoint_url": self.aws_url,
-                "auth": {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY},
-            }
-            destinations["archive"] = {
-                "type": "aws_s3",
-                "connection": "local",
-                "bucket": BUCKET,
-                "key": "scans/{timestamp:%Y/%m/%d}/scan-{scan_id}.json",
-            }
+        """An export.yaml that sends every scan to a folder of files and to every service that is there."""
+        files = {"type": "file", "directory": "./archive", "key": "scans/{timestamp:%Y-%m-%d}/{scan_id}.json"}
         document = {
             "version": 1,
             "pipeline": "local-scans",
             "state_dir": "./state",
-            "connections": connections,
+            "connections": {"scribe": {"provider": "scribe", "url": self.scribe_url}, **self.cloud.connections},
             "sources": {"api": {"type": "scribe_api", "connection": "scribe", "poll_interval": "2s"}},
-            "destinations": destinations,
+            "destinations": {"files": files, **self.cloud.destinations()},
         }
         return yaml.safe_dump(document, sort_keys=False, width=120)
 
@@ -91,47 +68,14 @@ def up(
         scanner = servers.enter_context(
             simulator(seed=seed, scans=scans, real_clock=True, folder=folder and folder / "scribe")
         )
-        aws, missing = _start_s3(servers, folder)
-        if missing:
-            _say(f"S3 is left out: {missing}")
-        endpoints = Endpoints(scanner.url, scanner.database, aws.url if aws else None, missing)
+        _say("Starting the cloud: S3, SQS, DynamoDB, Lambda, Cloud Storage, Pub/Sub, BigQuery ...")
+        cloud = servers.enter_context(local_cloud(folder))
+        for name, why in cloud.missing.items():
+            _say(f"{name} is left out: {why}")
+        endpoints = Endpoints(scanner.url, scanner.database, cloud)
         told = msgspec.json.encode(endpoints.document()).decode() if json_output else _guidance(endpoints, rate)
         asyncio.run(_keep_scanning(scanner, rate, seed, told))
     _say("The local cloud is stopped.")
-
-
-def make_bucket(url: str, bucket: str = BUCKET) -> None:
-    """Make a bucket at a local S3, if it is not there yet. Needs boto3."""
-    import boto3
-    from botocore.config import Config
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        config=Config(connect_timeout=10, read_timeout=10, s3={"addressing_style": "path"}),
-    )
-    try:
-        client.create_bucket(Bucket=bucket)
-    except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
-        pass
-    finally:
-        client.close()
-
-
-def _start_s3(servers: ExitStack, folder: Path | None) -> tuple[LocalServer | None, str]:
-    """The server, or why there is none."""
-    if importlib.util.find_spec("boto3") is None:
-        return None, "boto3 is not installed: run `pip install 'scribe-export[aws]'`"
-    try:
-        _say("Starting ministack for S3 ...")
-        aws = servers.enter_context(ministack(folder=folder and folder / "aws"))
-    except ServerMissing as error:
-        return None, str(error)
-    make_bucket(aws.url)
-    return aws, ""
 
 
 async def _keep_scanning(scanner: Simulator, rate: float, seed: int, told: str) -> None:
@@ -174,16 +118,15 @@ async def _request_scan(client: httpx.AsyncClient, choice: random.Random) -> Non
 
 
 def _guidance(endpoints: Endpoints, rate: float) -> str:
-    s3 = (
-        f"#   S3               {endpoints.aws_url}  (bucket {BUCKET})"
-        if endpoints.aws_url
-        else (f"#   S3               left out: {endpoints.missing}")
-    )
+    cloud = endpoints.cloud
+    there = [f"#   {name:16} {service.what}" for name, service in cloud.services.items()]
+    left = [f"#   {name:16} left out: {why}" for name, why in cloud.missing.items()]
     return "\n".join(
         (
             "# The local cloud is up, until Ctrl-C:",
             f"#   SCRIBE simulator {endpoints.scribe_url}  ({rate:g} scans a second)",
-            s3,
+            *there,
+            *left,
             "# Save this as export.yaml:",
             "",
             endpoints.config(),

@@ -23,7 +23,8 @@ FOLDER = Path("demo")
 @click.command(short_help="Show it at work on a simulated scanner and a local cloud.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the result, as JSON, to stdout.")
 def command(*, as_json: bool) -> None:
-    """Export a simulated scanner's scans to S3 and files, while S3 goes away and the exporter is killed; under a minute.
+    """Export a simulated scanner's scans to seven cloud services and a folder, while one goes away and the exporter is
+    killed; about a minute.
 
     Everything runs on 127.0.0.1 and ends with the demo. What it wrote stays in ./demo, with the export.yaml that it ran.
     Exit code 1 if a scan is missing or doubled at a destination: they are counted there, not by the exporter.

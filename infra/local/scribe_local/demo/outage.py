@@ -4,53 +4,55 @@ import time
 
 from scribe_local.demo import readback
 from scribe_local.demo.stage import Rows, Stage, delivered, pending
-from scribe_local.demo.world import Cloud
+from scribe_local.demo.world import Archive
 from scribe_local.proxy import Mode
 
 _FLOWED = 30
 _ANSWER_DELAY = 2.0
 
 
-def goes_down(stage: Stage, cloud: Cloud) -> None:
+def goes_down(stage: Stage, archive: Archive) -> None:
     """Nobody answers where the archive was; the other destinations do not notice."""
     stage.screen.act("2. The archive goes down.")
     before = stage.watch.rows()
     began = time.monotonic()
-    cloud.gate.set(Mode.REFUSE)
+    archive.gate.set(Mode.REFUSE)
     stage.screen.say("Connections are refused. Its circuit breaker should open, and the others go on.")
     stage.wait("the archive's breaker opens", lambda rows: rows["archive"].status.breaker != "closed")
     opened = time.monotonic() - began
 
-    def flowed(rows: Rows) -> bool:
-        return all(delivered(rows, name) - delivered(before, name) >= _FLOWED for name in ("lake", "files"))
+    others = [name for name in before if name != "archive"]
 
-    after = stage.wait(f"{_FLOWED} more scans in lake and files while the archive is down", flowed)
-    got = {name: delivered(after, name) - delivered(before, name) for name in ("lake", "files")}
+    def flowed(rows: Rows) -> bool:
+        return all(delivered(rows, name) - delivered(before, name) >= _FLOWED for name in others)
+
+    after = stage.wait(f"{_FLOWED} more scans everywhere else while the archive is down", flowed)
+    got = ", ".join(f"{name} {delivered(after, name) - delivered(before, name)}" for name in others)
     stage.screen.say(
-        f"The breaker opened after {opened:.1f} s. Meanwhile lake got {got['lake']} scans and files {got['files']}; "
+        f"The breaker opened after {opened:.1f} s. The others got more scans meanwhile: {got}.\n"
         f"{pending(after, 'archive')} wait in the journal for the archive."
     )
 
 
-def killed_in_mid_write(stage: Stage, cloud: Cloud) -> None:
+def killed_in_mid_write(stage: Stage, archive: Archive) -> None:
     """The archive is back, but its answers take their time: when it has objects that the exporter has not heard of, the
     exporter is killed."""
     stage.screen.act("3. The archive is back but slow, and the exporter dies in the middle of a write: kill -9.")
-    known = readback.archived(cloud)
-    cloud.gate.set(Mode.DELAY, delay=_ANSWER_DELAY)
-    stage.wait("the archive stores objects again", lambda _: readback.archived(cloud) > known)
+    known = archive.s3.count()
+    archive.gate.set(Mode.DELAY, delay=_ANSWER_DELAY)
+    stage.wait("the archive stores objects again", lambda _: archive.s3.count() > known)
     pid = stage.exporter.pid
     stage.exporter.kill()
     rows = stage.watch.rows()
-    unheard = readback.archived(cloud) - delivered(rows, "archive")
+    unheard = archive.s3.count() - delivered(rows, "archive")
     stage.screen.shell(f"kill -9 {pid}")
     if unheard > 0:
         stage.screen.say(
             f"At that moment S3 had {unheard} objects whose confirmation the exporter never saw. It must send them "
             "again, and S3 must not hold them twice."
         )
-        stage.traced = readback.newest_in_archive(cloud)
-    cloud.gate.set(Mode.PASS)
+        stage.traced = readback.id_of(archive.s3.newest())
+    archive.gate.set(Mode.PASS)
     _restart(stage)
 
 

@@ -1,109 +1,99 @@
-"""What really arrived: the scanner's scans against the destinations' bytes, without any word of the exporter's.
+"""What really arrived: the scanner's scans against the destinations' content, without any word of the exporter's.
 
-The scanner's table says which scans there are and its API what their bytes are. S3 is read with boto3, every version of
-every object; files are read as files.
+The scanner's table says which scans there are and its API what their bytes are. Each destination is read with the genuine
+client of its service, every version of every object and every message; files are read as files.
 """
 
 import hashlib
-import io
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
-import zstandard
 
-from scribe_local.demo.pipeline import ARCHIVE_PREFIX, FILES_FOLDER, LAKE_PREFIX
-from scribe_local.demo.world import BUCKET, Cloud, World
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from scribe_local.demo.pipeline import FILES_FOLDER
+from scribe_local.demo.world import World
 
 Copy = tuple[str, str]
-"""A scan's id and the SHA-256 of one copy of it, in hex."""
+"""A scan's id and a digest of one copy of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A scan's digests: of its bytes, and of what its JSON says, whatever its spacing and the order of its keys."""
+
+    of_bytes: str
+    of_json: str
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """One destination by scan ids: `delivered` have a copy that equals the scanner's byte for byte, `lost` have none,
-    `doubled` have more than one copy, equal or not. `foreign` copies are of no scan that the scanner knows."""
+    """One destination by scan ids: `delivered` have a copy that equals the scanner's, `lost` have none, `doubled` have more
+    than one copy, equal or not. `foreign` copies are of no scan that the scanner knows. `may_repeat` says why copies after
+    the first are no fault there; it is empty if they are."""
 
     delivered: frozenset[str]
     lost: frozenset[str]
     doubled: frozenset[str]
     foreign: int
+    may_repeat: str = ""
 
 
-def scans_of(world: World) -> dict[str, str]:
-    """Every scan of the scanner, with the SHA-256 of its bytes."""
+def scans_of(world: World) -> dict[str, Scan]:
+    """Every scan of the scanner."""
     with closing(sqlite3.connect(f"{world.scanner.database.resolve().as_uri()}?mode=ro", uri=True)) as table:
         ids = [int(row[0]) for row in table.execute("SELECT id FROM scan_results ORDER BY id")]
     with httpx.Client(base_url=world.scanner.url, timeout=30, trust_env=False) as client:
-        return {str(scan_id): _sha256(client.get(f"/scans/{scan_id}").raise_for_status().content) for scan_id in ids}
+        bodies = {str(scan_id): client.get(f"/scans/{scan_id}").raise_for_status().content for scan_id in ids}
+    return {scan_id: digests(body) for scan_id, body in bodies.items()}
 
 
-def read_back(scans: Mapping[str, str], world: World, folder: Path) -> dict[str, Tally]:
+def digests(body: bytes) -> Scan:
+    """A scan's."""
+    return Scan(_of_bytes(body), _of_json(body))
+
+
+def read_back(scans: Mapping[str, Scan], world: World, folder: Path) -> dict[str, Tally]:
     """Each destination's tally."""
-    copies: dict[str, Iterable[Copy]] = {}
-    if world.cloud:
-        copies["archive"] = (_copy(data) for data in _versions(world.cloud.s3, ARCHIVE_PREFIX))
-        copies["lake"] = (_copy(line) for data in _versions(world.cloud.s3, LAKE_PREFIX) for line in _lines(data))
-    copies["files"] = (_copy(path.read_bytes()) for path in sorted((folder / FILES_FOLDER).rglob("*.json")))
-    return {name: tally(scans, found) for name, found in copies.items()}
+    by_bytes = {scan_id: scan.of_bytes for scan_id, scan in scans.items()}
+    by_json = {scan_id: scan.of_json for scan_id, scan in scans.items()}
+    tallies: dict[str, Tally] = {}
+    for name, service in world.cloud.services.items():
+        digest, expected = (_of_bytes, by_bytes) if service.keeps_bytes else (_of_json, by_json)
+        copies = ((id_of(body), digest(body)) for body in service.copies())
+        tallies[name] = tally(expected, copies, may_repeat=service.repeats)
+    files = (path.read_bytes() for path in sorted((folder / FILES_FOLDER).rglob("*.json")))
+    tallies["files"] = tally(by_bytes, ((id_of(body), _of_bytes(body)) for body in files))
+    return tallies
 
 
-def tally(scans: Mapping[str, str], copies: Iterable[Copy]) -> Tally:
-    """Compare copies with the scans that there should be."""
+def tally(scans: Mapping[str, str], copies: Iterable[Copy], *, may_repeat: str = "") -> Tally:
+    """Compare copies with the scans, by digest, that there should be."""
     found: dict[str, list[str]] = defaultdict(list)
-    for scan_id, sha256 in copies:
-        found[scan_id].append(sha256)
-    delivered = frozenset(scan_id for scan_id, sha256 in scans.items() if sha256 in found.get(scan_id, ()))
+    for scan_id, digest in copies:
+        found[scan_id].append(digest)
+    delivered = frozenset(scan_id for scan_id, digest in scans.items() if digest in found.get(scan_id, ()))
     return Tally(
         delivered=delivered,
         lost=frozenset(scans) - delivered,
         doubled=frozenset(scan_id for scan_id, each in found.items() if scan_id in scans and len(each) > 1),
         foreign=sum(len(each) for scan_id, each in found.items() if scan_id not in scans),
+        may_repeat=may_repeat,
     )
 
 
-def archived(cloud: Cloud) -> int:
-    """How many objects the archive holds."""
-    pages = cloud.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=ARCHIVE_PREFIX)
-    return sum(page["KeyCount"] for page in pages)
+def id_of(body: bytes) -> str:
+    """A scan's id, as text."""
+    return str(json.loads(body)["scan_id"])
 
 
-def newest_in_archive(cloud: Cloud) -> str:
-    """The id of the scan whose object the archive got last."""
-    pages = cloud.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=ARCHIVE_PREFIX)
-    newest = max((item for page in pages for item in page.get("Contents", [])), key=lambda item: item["LastModified"])
-    return _copy(cloud.s3.get_object(Bucket=BUCKET, Key=newest["Key"])["Body"].read())[0]
+def _of_bytes(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
-def _versions(s3: "S3Client", prefix: str) -> Iterator[bytes]:
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix=prefix)
-    listed = [(version["Key"], version["VersionId"]) for page in pages for version in page.get("Versions", [])]
-
-    def read(version: tuple[str, str]) -> bytes:
-        return s3.get_object(Bucket=BUCKET, Key=version[0], VersionId=version[1])["Body"].read()
-
-    with ThreadPoolExecutor(4) as readers:
-        yield from readers.map(read, listed)
-
-
-def _lines(data: bytes) -> list[bytes]:
-    plain = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True).read()
-    return plain.removesuffix(b"\n").split(b"\n")
-
-
-def _copy(data: bytes) -> Copy:
-    return str(json.loads(data)["scan_id"]), _sha256(data)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _of_json(body: bytes) -> str:
+    return _of_bytes(json.dumps(json.loads(body), sort_keys=True).encode())

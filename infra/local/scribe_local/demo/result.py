@@ -28,8 +28,9 @@ class Result:
 
     @property
     def doubled(self) -> int:
-        """Scans that at least one destination holds more than once."""
-        return len(frozenset[str]().union(*(tally.doubled for tally in self.tallies.values())))
+        """Scans that at least one destination holds more than once, of those destinations that must not."""
+        tallies = [tally for tally in self.tallies.values() if not tally.may_repeat]
+        return len(frozenset[str]().union(*(tally.doubled for tally in tallies)))
 
     def document(self) -> dict[str, Any]:
         """For programs."""

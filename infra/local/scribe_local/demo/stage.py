@@ -64,7 +64,7 @@ class Stage:
         """Raise `DemoFailed` if anything around the exporter failed."""
         if self.scanning.failure:
             raise DemoFailed(f"a scan failed: {self.scanning.failure}\n{self.world.scanner.log_tail()}")
-        for server in (self.world.scanner, *([self.world.cloud.server] if self.world.cloud else [])):
+        for server in (self.world.scanner, *self.world.cloud.servers):
             if not server.running:
                 raise DemoFailed(f"{server.name} ended by itself:\n{server.log_tail()}")
 

@@ -23,7 +23,7 @@ _WARM = 30
 def tell(folder: Path, screen: Screen) -> Result:
     """Run the demo in an empty folder; all that it starts ends with it. Raises `DemoFailed` or `ServerFailed`."""
     started = time.monotonic()
-    screen.act("A simulated scanner and a simulated S3 start on this machine; nothing leaves it.")
+    screen.act("A simulated scanner and a simulated cloud start on this machine; nothing leaves it.")
     screen.say("Every scan is to arrive at every destination, once, whatever dies on the way.")
     with ExitStack() as stack:
         around = stack.enter_context(world())
@@ -41,9 +41,9 @@ def tell(folder: Path, screen: Screen) -> Result:
             started=started,
         )
         _start(stage)
-        if around.cloud:
-            outage.goes_down(stage, around.cloud)
-            outage.killed_in_mid_write(stage, around.cloud)
+        if around.archive:
+            outage.goes_down(stage, around.archive)
+            outage.killed_in_mid_write(stage, around.archive)
             outage.drains(stage)
         else:
             outage.killed(stage)
@@ -55,11 +55,12 @@ def tell(folder: Path, screen: Screen) -> Result:
 def _start(stage: Stage) -> None:
     screen = stage.screen
     screen.act(f"1. One file, {stage.config}, and the exporter runs.")
-    if stage.world.cloud:
-        screen.say("archive  S3, one object a scan\nlake     S3, batches of compressed JSON lines")
-    screen.say("files    a folder, one file a scan")
-    if not stage.world.cloud:
-        screen.say(f"Left out: archive and lake, for {stage.world.missing}")
+    for name, service in stage.world.cloud.services.items():
+        screen.say(f"{name:9}  {service.what}")
+    screen.say(f"{'files':9}  a folder, one file a scan")
+    for why in dict.fromkeys(stage.world.cloud.missing.values()):
+        left = [name for name, reason in stage.world.cloud.missing.items() if reason == why]
+        screen.say(f"Left out: {', '.join(left)}, for {why}")
     screen.shell(f"scribe-export run {stage.config}")
     seconds = stage.exporter.start()
     screen.say(f"Ready after {seconds:.1f} s. The scanner has scans already, and goes on scanning all the time.")
@@ -73,7 +74,8 @@ def _read_back(stage: Stage) -> Result:
     screen = stage.screen
     screen.act("6. Did everything arrive? The exporter is not asked.")
     screen.say(
-        "The scanner's table and API against the bytes at each destination, SHA-256 for SHA-256; every version in S3."
+        "The scanner's table and API against the content of each destination, read with its service's own client: every\n"
+        "version of every object, every message, every row."
     )
     scans = readback.scans_of(stage.world)
     tallies = readback.read_back(scans, stage.world, stage.folder)
@@ -82,7 +84,7 @@ def _read_back(stage: Stage) -> Result:
         scans=len(scans),
         tallies=tallies,
         dead={name: sum(letter.destination == name for letter in letters) for name in tallies},
-        skipped={} if stage.world.cloud else dict.fromkeys(("archive", "lake"), stage.world.missing),
+        skipped=stage.world.cloud.missing,
         restart_seconds=stage.restart_seconds,
         seconds=time.monotonic() - stage.started,
     )
@@ -103,6 +105,9 @@ def _read_back(stage: Stage) -> Result:
             for name, tally in tallies.items()
         ],
     )
+    for name, tally in tallies.items():
+        if tally.doubled and tally.may_repeat:
+            screen.say(f"{name} may hold a scan more than once after a crash: {tally.may_repeat}.")
     screen.say(f"lost: {result.lost}   doubled: {result.doubled}")
     if result.lost or result.doubled:
         screen.say(f"That must not be. {stage.exporter.log_tail()}")
@@ -119,7 +124,7 @@ def _farewell(stage: Stage, scans: list[str]) -> None:
     if stage.traced:
         screen.say(f"Scan {scan_id} was in S3 already when the exporter was killed, and was sent once more after that.")
     stage.shell("trace", str(config), scan_id)
-    screen.act(f"The demo took {time.monotonic() - stage.started:.0f} s. Its scanner and S3 are gone; this stays:")
+    screen.act(f"The demo took {time.monotonic() - stage.started:.0f} s. Its scanner and cloud are gone; this stays:")
     screen.say(
         f"{config}     what ran, as mended\n"
         f"{stage.exporter.log}    what the exporter said\n"
@@ -128,7 +133,7 @@ def _farewell(stage: Stage, scans: list[str]) -> None:
     )
     screen.act("Next:")
     screen.say(
-        "scribe-export local up     a scanner and S3 to try things on, with a config printed for them\n"
+        "scribe-export local up     a scanner and a cloud to try things on, with a config printed for them\n"
         "scribe-export connectors   what can be read and written, and with which options\n"
         "scribe-export init         an export.yaml to start your own from"
     )
