@@ -27,7 +27,7 @@ def local() -> None:
     "--json", "as_json", is_flag=True, help="Print one JSON object of endpoints, and nothing else, to stdout."
 )
 def up(scans: int, rate: float, seed: int, folder: Path | None, *, as_json: bool) -> None:
-    """Run the scanner and the services in the foreground until Ctrl-C, and print a config that is ready to use with them."""
+    """Run the scanner and the services until Ctrl-C, and print a config that is ready to use with them."""
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ import textwrap
 import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from scribe_local.cloud.aws import client
@@ -12,6 +13,9 @@ from scribe_local.cloud.service import Service
 
 FUNCTION = "on-scan"
 BUCKET = "scribe-acted-on"
+ROLE = "on-scan"
+_TRUST = """{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}"""
 _CODE = """
     import json, os, urllib.request, uuid
 
@@ -48,13 +52,21 @@ class Lambda(Service):
         self._lambda.create_function(
             FunctionName=FUNCTION,
             Runtime="python3.11",
-            Role="arn:aws:iam::000000000000:role/runs",
+            Role=self._role(),
             Handler="main.handler",
             Code={"ZipFile": archive.getvalue()},
             Timeout=30,
             Environment={"Variables": {"STORE": f"{self._url}/{BUCKET}"}},
         )
         self._lambda.get_waiter("function_active_v2").wait(FunctionName=FUNCTION, WaiterConfig={"Delay": 1})
+
+    def _role(self) -> str:
+        iam = client(self._url, "iam")
+        with suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_TRUST)
+        arn: str = iam.get_role(RoleName=ROLE)["Role"]["Arn"]
+        iam.close()
+        return arn
 
     def destination(self) -> Mapping[str, Any]:
         return {"type": "aws_lambda", "function": FUNCTION, "invocation": "sync", "timeout": "60s", "concurrency": 4}

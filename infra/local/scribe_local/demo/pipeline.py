@@ -14,8 +14,8 @@ BY_MATERIAL = "by-material/{material}/{scan_id}.json"
 BY_DAY = "by-day/{timestamp:%Y-%m-%d}/{scan_id}.json"
 
 _HEAD = """\
-# Written and run by `scribe-export demo`. Its scanner and its cloud are gone with it: `scribe-export local up` starts others
-# and prints a config for them; `scribe-export init` writes one to start your own from.
+# Written and run by `scribe-export demo`. Its scanner and its cloud are gone with it: `scribe-export local up` starts
+# others and prints a config for them; `scribe-export init` writes one to start your own from.
 version: 1
 pipeline: demo
 state_dir: ./state

@@ -32,9 +32,12 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """One destination by scan ids: `delivered` have a copy that equals the scanner's, `lost` have none, `doubled` have more
-    than one copy, equal or not. `foreign` copies are of no scan that the scanner knows. `may_repeat` says why copies after
-    the first are no fault there; it is empty if they are."""
+    """One destination by scan ids.
+
+    `delivered` have a copy that equals the scanner's, `lost` have none, `doubled` have more than one copy, equal or not.
+    `foreign` copies are of no scan that the scanner knows. `may_repeat` says why copies after the first are no fault
+    there; it is empty if they are.
+    """
 
     delivered: frozenset[str]
     lost: frozenset[str]
