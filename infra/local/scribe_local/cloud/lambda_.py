@@ -39,34 +39,12 @@ class Lambda(Service):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._lambda, self._s3 = client(url, "lambda"), client(url, "s3")
+        self._s3 = client(url, "s3")
 
     def prepare(self) -> None:
         if BUCKET not in {bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]}:
             self._s3.create_bucket(Bucket=BUCKET)
-        if FUNCTION in {function["FunctionName"] for function in self._lambda.list_functions()["Functions"]}:
-            self._lambda.delete_function(FunctionName=FUNCTION)  # it stores where the last server was
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as zipped:
-            zipped.writestr("main.py", textwrap.dedent(_CODE))
-        self._lambda.create_function(
-            FunctionName=FUNCTION,
-            Runtime="python3.11",
-            Role=self._role(),
-            Handler="main.handler",
-            Code={"ZipFile": archive.getvalue()},
-            Timeout=30,
-            Environment={"Variables": {"STORE": f"{self._url}/{BUCKET}"}},
-        )
-        self._lambda.get_waiter("function_active_v2").wait(FunctionName=FUNCTION, WaiterConfig={"Delay": 1})
-
-    def _role(self) -> str:
-        iam = client(self._url, "iam")
-        with suppress(iam.exceptions.EntityAlreadyExistsException):
-            iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_TRUST)
-        arn: str = iam.get_role(RoleName=ROLE)["Role"]["Arn"]
-        iam.close()
-        return arn
+        make_function(self._url, FUNCTION, _CODE, {"STORE": f"{self._url}/{BUCKET}"})
 
     def destination(self) -> Mapping[str, Any]:
         return {"type": "aws_lambda", "function": FUNCTION, "invocation": "sync", "timeout": "60s", "concurrency": 4}
@@ -83,5 +61,34 @@ class Lambda(Service):
             yield from readers.map(read, keys)
 
     def close(self) -> None:
-        self._lambda.close()
         self._s3.close()
+
+
+def make_function(url: str, name: str, code: str, variables: Mapping[str, str]) -> None:
+    """Make a function whose `handler` is in `code`, in place of one of that name, and wait until it can be invoked."""
+    functions = client(url, "lambda")
+    if name in {function["FunctionName"] for function in functions.list_functions()["Functions"]}:
+        functions.delete_function(FunctionName=name)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("main.py", textwrap.dedent(code))
+    functions.create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Role=_role(url),
+        Handler="main.handler",
+        Code={"ZipFile": archive.getvalue()},
+        Timeout=30,
+        Environment={"Variables": dict(variables)},
+    )
+    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+    functions.close()
+
+
+def _role(url: str) -> str:
+    iam = client(url, "iam")
+    with suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_TRUST)
+    arn: str = iam.get_role(RoleName=ROLE)["Role"]["Arn"]
+    iam.close()
+    return arn
