@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from google.auth import identity_pool, impersonated_credentials
 from google.oauth2 import service_account
 from support.front import Answer, Front, Received
-from support.gcs import answer, new_bucket, versions
+from support.gcs import answer, new_bucket, stored
 from support.loop import in_loop
 from support.records import record, write
 
@@ -97,7 +97,7 @@ def google(fake_gcs: LocalServer, tmp_path: Path) -> Iterator[Google]:
 
 @pytest.fixture
 def bucket(gcs: Any) -> str:
-    return new_bucket(gcs, versioned=True)
+    return new_bucket(gcs)
 
 
 def sink(google: Google, bucket: str, **options: Any) -> GcsSink:
@@ -112,7 +112,7 @@ async def test_a_service_account_gets_one_token_for_all_calls(google: Google, gc
     assert await write(archive, [record(n) for n in range(1, 6)]) == "5 created"
     await archive.close()
     assert google.tokens == 1
-    assert len(versions(gcs, bucket)) == 5
+    assert len(stored(gcs, bucket)) == 5
 
 
 @in_loop
@@ -123,7 +123,7 @@ async def test_a_token_that_is_no_longer_taken_is_fetched_anew(google: Google, g
     assert await write(archive, [record(2)]) == "1 created"
     await archive.close()
     assert google.tokens == 2
-    assert len(versions(gcs, bucket)) == 2
+    assert len(stored(gcs, bucket)) == 2
 
 
 @in_loop
@@ -141,7 +141,7 @@ async def test_expired_credentials_hold_and_those_in_their_place_are_taken_up(
     google.key_file(client_email="other@lab.iam.gserviceaccount.com")
     assert await write(archive, [record(2)]) == "1 created"
     await archive.close()
-    assert len(versions(gcs, bucket)) == 2
+    assert len(stored(gcs, bucket)) == 2
 
 
 @in_loop
@@ -161,7 +161,7 @@ async def test_workload_identity_federation_exchanges_the_other_token(google: Go
     [asked] = google.asked
     assert asked["subject_token"] == ["a token of the other provider"]
     assert asked["scope"] == ["https://www.googleapis.com/auth/cloud-platform"]
-    assert len(versions(gcs, bucket)) == 1
+    assert len(stored(gcs, bucket)) == 1
 
 
 @in_loop

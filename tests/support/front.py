@@ -37,11 +37,16 @@ Meddling = tuple[Callable[[Received], bytes], Callable[[Received, bytes], bytes]
 
 
 class Front:
-    """Listens on a free port of 127.0.0.1; a context manager. `requests` counts all that came, `received` keeps them."""
+    """Listens on a free port of 127.0.0.1; a context manager.
+
+    `requests` counts all that came, `received` keeps them, `passed` those that the server behind has answered, with the
+    status, whether or not the answer was handed on.
+    """
 
     def __init__(self, target_port: int, *, unavailable: Answer, denied: Answer) -> None:
         self.requests = 0
         self.received: list[Received] = []
+        self.passed: list[tuple[Received, int]] = []
         self._script: Script | None = None
         self._meddling: Meddling | None = None
         self._target = target_port
@@ -159,6 +164,7 @@ class Front:
                     found = meddling[1](came, found) if meddling else found
                 finally:
                     there.close()
+                front.passed.append((came, answer.status))
                 if front._losing(came):
                     self.close_connection = True
                     return
