@@ -15,7 +15,7 @@ PREFIX = "scans/"
 
 
 class Storage(Service):
-    """A bucket that keeps every version of an object."""
+    """A bucket. The server keeps no versions, so an object that was written twice does not show here."""
 
     name = "lake"
     connection = "gcp"
@@ -28,7 +28,6 @@ class Storage(Service):
     def prepare(self) -> None:
         bucket = self._storage.bucket(BUCKET)
         if not bucket.exists():
-            bucket.versioning_enabled = True
             self._storage.create_bucket(bucket)
 
     def destination(self) -> Mapping[str, Any]:
@@ -42,7 +41,7 @@ class Storage(Service):
         }
 
     def copies(self) -> Iterator[bytes]:
-        for blob in self._storage.list_blobs(BUCKET, prefix=PREFIX, versions=True):
+        for blob in self._storage.list_blobs(BUCKET, prefix=PREFIX):
             packed = io.BytesIO(blob.download_as_bytes(raw_download=True))
             plain = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True).read()
             yield from plain.splitlines()
