@@ -47,7 +47,7 @@ class Front:
         self._target = target_port
         self._unavailable, self._denied = unavailable, denied
         self._answer: Answer | None = None
-        self._losing = False
+        self._losing, self._lost_part = False, b""
         self._refused = ""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -83,9 +83,10 @@ class Front:
         self._answer = None
 
     @contextmanager
-    def losing_answers(self) -> Iterator[None]:
-        """Requests that change something are passed on, and their connections break before the answer."""
-        self._losing = True
+    def losing_answers(self, part: bytes = b"") -> Iterator[None]:
+        """Requests that change something, with `part` in their bodies, are passed on; their connections break before the
+        answer."""
+        self._losing, self._lost_part = True, part
         yield
         self._losing = False
 
@@ -151,7 +152,7 @@ class Front:
                     found = meddling[1](came, found) if meddling else found
                 finally:
                     there.close()
-                if front._losing and self.command not in {"GET", "HEAD"}:
+                if front._losing and self.command not in {"GET", "HEAD"} and front._lost_part in body:
                     self.close_connection = True
                     return
                 hop = {"connection", "transfer-encoding", "content-length", "date", "server", "keep-alive"}

@@ -67,6 +67,7 @@ _OPERATOR = CREDENTIALS | {
     "NotSignedUp",
     "OptInRequired",
     "PermanentRedirect",
+    "ResourceNotFoundException",
     "RequestTimeTooSkewed",
     "UnauthorizedOperation",
     "301",
@@ -103,6 +104,19 @@ def classify(error: Exception) -> SinkError | None:
     if isinstance(error, boto.SSLError) and _untrusted(error):
         return Misconfigured(f"{error}; set tls.ca_file if the endpoint has a certificate of your own")
     return Transient(str(error)) if isinstance(error, boto.BotoCoreError) else None
+
+
+def of_statement(code: str, message: str) -> SinkError:
+    """What failed of a batch of PartiQL statements that was answered: one statement, by its own code.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
+    """
+    text = f"{code}: {message}"
+    if code in {"AccessDenied", "ResourceNotFound"}:
+        return Misconfigured(text)
+    if code in {"ProvisionedThroughputExceeded", "RequestLimitExceeded", "ThrottlingError"}:
+        return Throttled(text, applied="no")
+    return Transient(text, applied="unknown" if code == "InternalServerError" else "no")
 
 
 def code_of(error: Exception) -> str:
