@@ -78,7 +78,7 @@ class ObjectForm:
             template=KeyTemplate.parse(shape["key"]),
             compression=shape["compression"],
             selection=None if fields is None else Selection(FieldsOptions.model_validate(fields)),
-            timezone=_timezone(shape["timezone"]),
+            timezone=read_timezone(shape["timezone"]),
         )
 
     @property
@@ -92,7 +92,7 @@ class ObjectForm:
 
     def key(self, record: Record, *, version: int | None = None) -> str:
         """The record's or its batch's name; raises `Rejected`."""
-        return self.template.render(_placed(record, self.timezone, version), ext=self.extension)
+        return self.template.render(placed(record, self.timezone, version), ext=self.extension)
 
     def encode(self, batch: Batch, check_key: Callable[[str], None]) -> Encoded:
         """The batch as `Object`s in `Encoded.payload`; `check_key` raises `Rejected` for a name the store refuses."""
@@ -188,7 +188,8 @@ def read_order(metadata: Mapping[str, str]) -> Order | None:
     return (float(match[1]), int(match[2])) if match else None
 
 
-def _placed(record: Record, assume: tzinfo, version: int | None) -> Record:
+def placed(record: Record, assume: tzinfo, version: int | None) -> Record:
+    """The record as it was when its batch was sealed: its timestamps read in `assume`; `version` None is its own."""
     version = record.version if version is None else version
     if version == record.version and record.assume == assume:
         return record
@@ -205,7 +206,8 @@ def _placed(record: Record, assume: tzinfo, version: int | None) -> Record:
     )
 
 
-def _timezone(name: str) -> tzinfo:
+def read_timezone(name: str) -> tzinfo:
+    """What `str` made of a time zone."""
     match = re.fullmatch(r"UTC([+-])(\d\d):(\d\d)", name)
     if not match:
         return UTC if name == "UTC" else ZoneInfo(name)
