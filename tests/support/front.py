@@ -47,7 +47,7 @@ class Front:
         self._target = target_port
         self._unavailable, self._denied = unavailable, denied
         self._answer: Answer | None = None
-        self._losing = False
+        self._losing: Callable[[Received], bool] | None = None
         self._refused = ""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -83,11 +83,11 @@ class Front:
         self._answer = None
 
     @contextmanager
-    def losing_answers(self) -> Iterator[None]:
+    def losing_answers(self, which: Callable[[Received], bool] = lambda came: True) -> Iterator[None]:
         """Requests that change something are passed on, and their connections break before the answer."""
-        self._losing = True
+        self._losing = which
         yield
-        self._losing = False
+        self._losing = None
 
     @contextmanager
     def refusing(self, part: str) -> Iterator[None]:
@@ -151,7 +151,7 @@ class Front:
                     found = meddling[1](came, found) if meddling else found
                 finally:
                     there.close()
-                if front._losing and self.command not in {"GET", "HEAD"}:
+                if front._losing and self.command not in {"GET", "HEAD"} and front._losing(came):
                     self.close_connection = True
                     return
                 hop = {"connection", "transfer-encoding", "content-length", "date", "server", "keep-alive"}

@@ -20,7 +20,7 @@ _READ = 256 * 1024
 
 
 class S3SourceOptions(BucketOptions, ArchiveOptions):
-    """Objects of a bucket that hold a scan each or a scan a line, also with `.gz` or `.zst`, or a scan a row in Parquet."""
+    """Objects of a bucket: a scan each, a scan a line (both also with `.gz` or `.zst`), or a scan a row (`.parquet`)."""
 
     prefix: str = ""
     """What the keys begin with."""
