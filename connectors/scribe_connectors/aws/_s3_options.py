@@ -17,6 +17,7 @@ from scribe_export.suggest import did_you_mean
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html, 2026-11
 MAX_TAGS, MAX_TAG_NAME, MAX_TAG_VALUE = 10, 128, 256
+TAG_CHARACTERS = " +-=._:/@"
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html, 2026-11
 STORAGE_CLASSES = (
     "STANDARD",
@@ -68,6 +69,8 @@ class S3SinkOptions(BucketOptions, ObjectOptions):
                 raise ValueError(
                     f"{name:.40}: a tag's name has 1 to {MAX_TAG_NAME} characters, its value at most {MAX_TAG_VALUE}"
                 )
+            if not all(char.isalnum() or char in TAG_CHARACTERS for char in name + text):
+                raise ValueError(f"{name:.40}: a tag holds letters, digits and {TAG_CHARACTERS!r} only")
         return value
 
     @model_validator(mode="after")
