@@ -132,7 +132,7 @@ class ObjectForm:
         for index, record in enumerate(batch.records):
             try:
                 document = self._document(record)
-                rows.add(_placed(record, self.timezone, None), document)
+                rows.add(placed(record, self.timezone, None), document)
                 size += len(document)
             except (Rejected, InvalidScan) as error:
                 refused[index] = _refusal(error)
