@@ -47,6 +47,7 @@ class GrpcFront:
         self.received: list[Call] = []
         self.streamed: list[Call] = []
         """Every message of every call."""
+        self._passed: list[Call] = []
         self._target = target
         self._script: Script | None = None
         self._losing = False
@@ -78,6 +79,10 @@ class GrpcFront:
     def bodies(self, method: str) -> list[bytes]:
         """The first messages of the calls of a method, by its short name."""
         return [call.body for call in self.received if call.method.endswith(f"/{method}")]
+
+    def passed(self, method: str) -> list[bytes]:
+        """As `bodies`, of the calls that were passed on."""
+        return [call.body for call in self._passed if call.method.endswith(f"/{method}")]
 
     @contextmanager
     def scripted(self, script: Script) -> Iterator[None]:
@@ -127,6 +132,7 @@ class GrpcFront:
         own = self._script(came) if self._script else None
         if own:
             context.abort(own.code, own.message)
+        self._passed.append(came)
         passed = tuple((key, value) for key, value in metadata.items() if not key.startswith(_OWN))
         there: Any = self._channel.stream_stream(method, None, None)
         call: Any = there(

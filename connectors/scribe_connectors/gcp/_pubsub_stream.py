@@ -29,14 +29,14 @@ class Stream:
             max_outstanding_bytes=max_bytes,
         )
         self._took = took
-        self._closed = threading.Event()
+        self._closed = False
+        self._over = threading.Event()
         self._changed = threading.Condition()
         self._messages: list[Any] = []
         self._error: Exception | None = None
         self._ended = False
         self._call = pubsub.streaming_pull(self._requests(), timeout=_LONGEST, metadata=pubsub.routing)
-        self._thread = threading.Thread(target=self._read, name="pubsub-stream", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._read, name="pubsub-stream", daemon=True).start()
 
     def receive(self, most: int) -> list[Any]:
         """Up to so many messages, at least one; waits for it. Raises what ended the stream, and then whatever came
@@ -47,22 +47,19 @@ class Stream:
             if self._messages:
                 found, self._messages = self._messages[:most], self._messages[most:]
                 return found
-            if self._error and not self._closed.is_set():
+            if self._error and not self._closed:
                 raise self._error
             return []
 
     def close(self) -> None:
         """Safe twice; ends a `receive` that waits."""
-        self._closed.set()
+        self._closed = True
+        self._over.set()
         self._call.cancel()
-
-    def join(self) -> None:
-        """Wait until its thread has ended."""
-        self._thread.join(5)
 
     def _requests(self) -> Iterator[Any]:
         yield self._first
-        while not self._closed.wait(_HEARTBEAT):
+        while not self._over.wait(_HEARTBEAT):
             # Lets neither end nor what is between them take the stream for idle.
             yield StreamingPullRequest()
 
@@ -83,4 +80,4 @@ class Stream:
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
-            self._closed.set()
+            self._over.set()

@@ -156,10 +156,13 @@ class PubsubSink(Sink):
         return Encoded(batch, parts, refused, sum(size for sizes in keys.values() for size in sizes.values()))
 
     async def write(self, encoded: Encoded) -> str | None:
-        if (encoded.batch.shape or self.shape())["ordering_key"]:
-            await self._write_in_order(encoded.payload)
+        parts: Sequence[Part] = encoded.payload
+        if len(parts) == 1:
+            await self._write_one(parts[0])
+        elif (encoded.batch.shape or self.shape())["ordering_key"]:
+            await self._write_in_order(parts)
         else:
-            await self._requests.write(encoded.payload)
+            await self._write_side_by_side(parts)
         return f"{len(encoded.batch.records)} messages"
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
@@ -173,19 +176,38 @@ class PubsubSink(Sink):
             for request, part in zip(rehearsal.requests, encoded.payload, strict=True)
         ]
 
+    async def _write_one(self, part: Part) -> None:
+        """Raise `Rejected` if one of the messages, nobody knows which, cannot be accepted: the lane then divides."""
+        try:
+            await self._requests.write([part])
+        except PartialFailure as failure:
+            raise next(iter(failure.errors.values())) from failure
+
     async def _write_in_order(self, parts: Sequence[Part]) -> None:
         acked: list[int] = []
         for number, part in enumerate(parts):
             try:
-                await self._requests.write([part])
+                await self._write_one(part)
             except SinkError as error:
                 if not acked:
                     raise  # the rest was not sent either
                 after = Transient(f"waits for an earlier one of its ordering key: {error}", applied="no")
-                errors: dict[int, SinkError] = dict.fromkeys(part.members, error)
+                errors = dict.fromkeys(part.members, _of_each(error, part))
                 errors |= {index: after for later in parts[number + 1 :] for index in later.members}
                 raise PartialFailure(acked, errors) from error
             acked += part.members
+
+    async def _write_side_by_side(self, parts: Sequence[Part]) -> None:
+        try:
+            await self._requests.write(parts)
+        except PartialFailure as failure:
+            errors = {
+                index: _of_each(failure.errors[index], part)
+                for part in parts
+                for index in part.members
+                if index in failure.errors
+            }
+            raise PartialFailure(failure.acked, errors) from failure
 
     def _send(self, part: Part) -> Mapping[int, SinkError]:
         pubsub = self._client.get()
@@ -196,9 +218,9 @@ class PubsubSink(Sink):
                 request, timeout=self.options.timeout, metadata=pubsub.routing, compression=self._compression
             )
         except grpc.RpcError as error:
-            if code_of(error) is grpc.StatusCode.INVALID_ARGUMENT and len(part.members) == 1:
-                known = self._classify(error)
-                return {part.members[0]: Rejected(str(known))}
+            if code_of(error) is grpc.StatusCode.INVALID_ARGUMENT:
+                # Such as a message that does not fit the topic's schema: nothing of the request was taken.
+                raise Rejected(str(self._classify(error))) from error
             raise
         if len(answer.message_ids) != len(part.members):
             raise Transient(f"the answer names {len(answer.message_ids)} of {len(part.members)} messages")
@@ -209,6 +231,13 @@ class PubsubSink(Sink):
         known = classify(error)
         # A call on a channel that is closed raises what bugs raise.
         return Transient(f"closed meanwhile: {error}") if known is None and self._closed else known
+
+
+def _of_each(error: SinkError, part: Part) -> SinkError:
+    """A request's error, of each of its messages: if it was refused for one of several, the others may pass."""
+    if isinstance(error, Rejected) and len(part.members) > 1:
+        return Transient(f"one of {len(part.members)} messages was refused: {error}", applied="no")
+    return error
 
 
 def _most(options: PubsubSinkOptions) -> int:
@@ -246,23 +275,15 @@ def _check_size(size: int, most: int) -> None:
 
 def _ordering_key(template: str, record: Record) -> str:
     key = TextTemplate.parse(template).render(record)
-    if _utf8(key, "the ordering key") > MAX_ORDERING_KEY:
+    if len(key.encode()) > MAX_ORDERING_KEY:
         raise Rejected(f"the ordering key is longer than {MAX_ORDERING_KEY} bytes: {key:.80}…")
     return key
 
 
 def _attribute(name: str, value: str) -> str:
-    if _utf8(value, f"attribute {name}") > MAX_ATTRIBUTE_VALUE:
+    if len(value.encode()) > MAX_ATTRIBUTE_VALUE:
         raise Rejected(f"attribute {name} is longer than {MAX_ATTRIBUTE_VALUE} bytes: {value:.80}…")
     return value
-
-
-def _utf8(text: str, what: str) -> int:
-    """Bytes of the text."""
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        raise Rejected(f"{what} holds half a character, which UTF-8 has no place for: {text!r:.80}") from None
 
 
 def _all_taken(request: Any) -> Any:

@@ -13,6 +13,7 @@ from scribe_connectors.gcp._pubsub import PullRequest, SubscriptionName, pubsub_
 from scribe_connectors.gcp._pubsub_held import Held
 from scribe_connectors.gcp._pubsub_stream import ENDINGS, Stream
 from scribe_connectors.gcp._rpc_errors import classify, code_of
+from scribe_export.errors import Transient
 from scribe_export.interface import Checkpoint, Context, Source
 from scribe_export.model import Delivery, Incoming
 from scribe_export.options import Duration, Options, Size, SourceOptions
@@ -126,11 +127,15 @@ class PubsubSource(Source):
                 stream.receive, self.options.max_records, abandon_on_cancel=True
             )
         except Exception as error:
-            healthy = stream.delivered or time.monotonic() - begun > _LIVED
-            if healthy and code_of(error) in ENDINGS:
-                return []
-            raise self._known(error) from error
+            if code_of(error) not in ENDINGS or not self._was_healthy(stream, begun):
+                raise self._known(error) from error
+            return []
+        if not found and not self._was_healthy(stream, begun):
+            raise Transient("the stream ended at once")
         return found
+
+    def _was_healthy(self, stream: Stream, begun: float) -> bool:
+        return stream.delivered or time.monotonic() - begun > _LIVED
 
     def _delivery(self, messages: Sequence[Any]) -> Delivery:
         async def ack() -> None:
