@@ -80,6 +80,37 @@ def test_a_json_column_takes_text_of_json(bigquery_client: bq.Client, table: bq.
         assert _reasons(errors) == [(0, "invalid", "document")]
 
 
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("INT64", [2**63 - 1, str(-(2**63)), 5.0], [2**63, 1.5, "1e3", "", True]),
+        ("FLOAT64", ["NaN", "-Infinity", "1e3", 7], ["", "1_000", "0x1", "1e400", False]),
+        ("BOOL", [True, "FALSE"], [1, "yes"]),
+        ("NUMERIC", ["9" * 29 + ".999999999", "-1e28", 0.1], ["1" * 30, "NaN", "x"]),
+        ("STRING", ["", "\x00", 5, True], [[], {}]),
+        ("BYTES", ["AA==", ""], ["A", "===="]),
+        (
+            "TIMESTAMP",
+            ["0001-01-01T00:00:00Z", "9999-12-31 23:59:59.999999 UTC", "2026-1-2", "2026-01-02T03:04:05+01:00", -0.5],
+            ["10000-01-01", "2026-02-30", "2026-01-02 03:04:05.1234567", "now", 1e300],
+        ),
+        ("DATE", ["0001-01-01", "2026/01/02"], ["2026-02-30", 5]),
+        ("DATETIME", ["2026-01-02", "2026-01-02T03:04:05.5"], ["2026-01-02T03:04:05Z"]),
+        ("TIME", ["23:59:59.999999", "03:04"], ["24:00:00", 5]),
+        ("JSON", ["[" * 400 + "]" * 400, '{"a":1e-400}'], ["[" * 2000 + "]" * 2000, "", "NaN", "01", '"\\ud800"']),
+    ],
+)
+def test_a_value_is_taken_or_its_row_is_invalid(
+    bigquery_client: bq.Client, dataset: str, kind: str, good: list[Any], bad: list[Any]
+) -> None:
+    table = bigquery_client.create_table(bq.Table(f"{PROJECT}.{dataset}.typed", schema=[bq.SchemaField("v", kind)]))
+    rows = [{"v": value} for value in [*good, *bad]]
+    errors = bigquery_client.insert_rows_json(table, rows, skip_invalid_rows=True)
+    assert _reasons(errors) == [(index, "invalid", "v") for index in range(len(good), len(rows))]
+    assert len(list(bigquery_client.list_rows(table))) == len(good)
+
+
 # https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#dataconsistency
 def test_an_insert_id_is_remembered_for_a_while(
     own_settings: servers.BigQuery, bigquery_client: bq.Client, table: bq.Table

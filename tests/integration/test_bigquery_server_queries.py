@@ -34,7 +34,7 @@ ROWS: list[dict[str, Any]] = [
         "document": '{"a": {"b": "c"}, "n": 5}',
         "tags": ["x", "y"],
         "peak": {"hz": 440},
-        "exact": "1.5",
+        "exact": "12345678901234567890123456789.123456789",
         "exacter": "0.000000000000000001",
         "flag": True,
         "raw": "AP8=",
@@ -73,7 +73,7 @@ def test_every_type_comes_back_as_it_went(bigquery_client: bq.Client, table: bq.
         {"a": {"b": "c"}, "n": 5},
         ["x", "y"],
         {"hz": 440.0},
-        Decimal("1.5"),
+        Decimal("12345678901234567890123456789.123456789"),
         Decimal("0.000000000000000001"),
         True,
         b"\x00\xff",
@@ -89,6 +89,8 @@ def test_every_type_comes_back_as_it_went(bigquery_client: bq.Client, table: bq.
     assert _rows(bigquery_client, f"SELECT at FROM `{table}` WHERE id = 2") == [
         (dt.datetime(1969, 12, 31, 23, 59, 59, 500000, tzinfo=dt.UTC),)
     ]
+    exact = "SELECT CAST('100' AS NUMERIC), CAST('1.123456789' AS NUMERIC), CAST(200 AS NUMERIC(5)), NUMERIC '0.5' * 4"
+    assert _rows(bigquery_client, exact) == [(100, Decimal("1.123456789"), 200, 2)]
     described = bigquery_client.query(f"SELECT * FROM `{table}`").result().schema
     assert [(field.name, field.field_type, field.mode) for field in described] == [
         (field.name, field.field_type, field.mode) for field in bigquery_client.get_table(table).schema
