@@ -2,5 +2,7 @@
 
 from scribe_connectors.gcp.bigquery.options import BigQuerySinkOptions
 from scribe_connectors.gcp.bigquery.sink import BigQuerySink
+from scribe_connectors.gcp.bigquery.source import BigQuerySource
+from scribe_connectors.gcp.bigquery.source_options import BigQuerySourceOptions
 
-__all__ = ["BigQuerySink", "BigQuerySinkOptions"]
+__all__ = ["BigQuerySink", "BigQuerySinkOptions", "BigQuerySource", "BigQuerySourceOptions"]
