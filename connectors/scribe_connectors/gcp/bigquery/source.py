@@ -63,7 +63,7 @@ class BigQuerySource(Source):
                 incoming = [self._incoming(row) for row in page]
                 yield handover.hand(incoming, {self._key: self._place(page[-1])})
             if handover.refused() or taken < self.options.rows_per_query:
-                if self.context.once:
+                if self.context.once or not self.options.follow:
                     await handover.room([self._key])
                     if handover.refused():
                         raise Transient("a delivery was not taken; its rows are read again", applied="no")

@@ -28,6 +28,8 @@ class BigQuerySourceOptions(TableOptions, SourceOptions):
     """Rows that one query sorts; the next goes on behind them."""
     max_bytes_billed: Size | None = None
     """A query that would be billed for more fails instead."""
+    follow: bool = True
+    """Keep looking for new rows, or end when all there is was read."""
     poll_interval: Duration = Field(default=300.0, gt=0)
     """How long to wait before the next query when there was nothing more. Every query is billed."""
     timeout: Duration = Field(default=30.0, gt=0)
