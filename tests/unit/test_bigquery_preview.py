@@ -1,6 +1,7 @@
 """What a first write would send, made offline."""
 
 import json
+import re
 from typing import Any
 
 import anyio
@@ -34,7 +35,8 @@ def test_a_load_job_is_one_upload_named_by_the_batch() -> None:
     assert request.target == f"{HOST}/upload/bigquery/v2/projects/lab-1/jobs?uploadType=multipart"
     _, job, rows = request.body.split(b"\r\n\r\n")
     found = json.loads(job.split(b"\r\n")[0])
-    assert found["jobReference"] == {"jobId": f"scribe_export_{batch_id}_0", "projectId": "lab-1"}
+    assert re.fullmatch(f"scribe_export_{batch_id}_[0-9a-f]{{8}}_0", found["jobReference"]["jobId"])
+    assert found["jobReference"]["projectId"] == "lab-1"
     assert found["configuration"]["load"]["writeDisposition"] == "WRITE_APPEND"
     lines = rows.split(b"\n")[:3]
     assert [json.loads(line)["document"]["scan_id"] for line in lines] == [1, 2, 3]

@@ -1,6 +1,7 @@
 """`method: load`: a batch is a load job, whose id tells a repeat."""
 
 import gzip
+import hashlib
 import io
 import re
 from bisect import bisect_left
@@ -49,7 +50,7 @@ class Upload:
 class LoadJobs:
     """Uploads a batch with its job, and watches the job to its end.
 
-    The job's id is made of the batch's and its generation, so that the service refuses the same batch a second time
+    The job's id is made of the batch's, so that the service refuses the same batch a second time
     (409), and then the job that it has is looked at. https://cloud.google.com/bigquery/docs/running-jobs#generate-jobid
     """
 
@@ -90,7 +91,7 @@ class LoadJobs:
 
     def _start(self, encoded: Encoded) -> Any:
         batch = encoded.batch
-        job_id = f"{PREFIX}{batch.id}_{batch.generation}"
+        job_id = job_name(batch, self._target.reference)
         if batch.attempt > 1:
             # Rather than to upload everything again only to hear that it is there.
             try:
@@ -152,6 +153,12 @@ class LoadJobs:
         except Misconfigured as error:
             return error
         return None
+
+
+def job_name(batch: Batch, table: bigquery.TableReference) -> str:
+    """Of the batch, its generation and its table: jobs of a project share one space of names."""
+    place = hashlib.sha256(str(table).encode()).hexdigest()[:8]
+    return f"{PREFIX}{batch.id}_{place}_{batch.generation}"
 
 
 def _of_rows(errors: Iterable[Mapping[str, Any]], encoded: Encoded, message: str) -> SinkError:
