@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from itertools import count
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import pytest
 from google.cloud.bigquery import Client
 from support.bigquery import PROJECT, client, new_dataset
 from support.front import Answer, Front
-from support.warehouse import TableContents, make_table, sink
+from support.warehouse import AppendFront, TableContents, make_table, sink
 
 from scribe_connectors.gcp.bigquery import BigQuerySource, BigQuerySourceOptions
 from scribe_export.interface import Context
@@ -96,6 +97,44 @@ class TestRowsInserted(BigQueryFixtures):
 class TestRowsOfJsonInserted(BigQueryFixtures):
     body = "json"
     options: ClassVar[Mapping[str, Any]] = {"method": "insert_rows"}
+
+
+class TestStreams(BigQueryFixtures):
+    options: ClassVar[Mapping[str, Any]] = {"method": "storage_write", "column_types": {"document": "STRING"}}
+
+    @pytest.fixture
+    def appends(self, bigquery: servers.BigQuery) -> Iterator[AppendFront]:
+        with AppendFront(bigquery.target) as front:
+            yield front
+
+    @pytest.fixture
+    def sink(self, front: Front, appends: AppendFront, dataset: str, table: None) -> MakeSink:
+        return lambda: sink(front.url, dataset, storage_endpoint_url=appends.url, **self.options)
+
+    @pytest.fixture
+    def reshaped(self, front: Front, appends: AppendFront, dataset: str, table: None) -> MakeSink:
+        fields = {"exclude": ["response"]}
+        return lambda: sink(front.url, dataset, storage_endpoint_url=appends.url, **self.options, fields=fields)
+
+    @pytest.fixture
+    def faults(self, front: Front, appends: AppendFront) -> Faults:
+        def both(*faults: Callable[[], AbstractContextManager[object]]) -> AbstractContextManager[object]:
+            stack = ExitStack()
+            for fault in faults:
+                stack.enter_context(fault())
+            return stack
+
+        return Faults(
+            down=lambda: both(front.unavailable, appends.unavailable),
+            deny=lambda: both(front.denying, appends.denying),
+            lose_answers=appends.losing_appends,
+            requests=lambda: front.requests + appends.requests,
+        )
+
+
+class TestStreamsOfJson(TestStreams):
+    body = "json"
+    options: ClassVar[Mapping[str, Any]] = {"method": "storage_write"}
 
 
 class TestScansReadBack(SourceContract):

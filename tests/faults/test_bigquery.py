@@ -34,11 +34,12 @@ def dataset(warehouse: Client) -> str:
     return new_dataset(warehouse)
 
 
-def place(url: str, dataset: str, **more: Any) -> dict[str, Any]:
+def place(server: servers.BigQuery, dataset: str, **more: Any) -> dict[str, Any]:
     return {
         "type": "gcp_bigquery",
         "project": PROJECT,
-        "endpoint_url": url,
+        "endpoint_url": server.url,
+        "storage_endpoint_url": f"http://{server.target}",
         "dataset": dataset,
         "table": "scans",
         "min_table_age": "0s",
@@ -67,12 +68,12 @@ def five_hundred() -> list[bytes]:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("method", ["load", "insert_rows"])
+@pytest.mark.parametrize("method", ["load", "storage_write", "insert_rows"])
 def test_one_bad_row_in_500_leaves_499_rows_and_one_dead_letter(
     tmp_path: Path, bigquery: servers.BigQuery, warehouse: Client, dataset: str, method: str
 ) -> None:
     make_table(warehouse, dataset, required=["confidence"])
-    with pipeline_of(tmp_path / "it", five_hundred(), place(bigquery.url, dataset, method=method)) as pipeline:
+    with pipeline_of(tmp_path / "it", five_hundred(), place(bigquery, dataset, method=method)) as pipeline:
         finished = pipeline.until_idle("--max-wait", "60s")
         assert finished.returncode == 1, finished.stderr[-2000:]
         assert dead_of(pipeline) == [("250", "row")]
@@ -91,7 +92,9 @@ def test_a_bad_row_that_the_job_does_not_name_is_found_all_the_same(
     with (
         Front(bigquery.port, unavailable=UNAVAILABLE, denied=DENIED) as front,
         front.meddling(lambda came: came.body, blur),
-        pipeline_of(tmp_path / "it", five_hundred()[200:264], place(front.url, dataset)) as pipeline,
+        pipeline_of(
+            tmp_path / "it", five_hundred()[200:264], place(bigquery, dataset, endpoint_url=front.url)
+        ) as pipeline,
     ):
         finished = pipeline.until_idle("--max-wait", "120s", within=150)
         assert finished.returncode == 1, finished.stderr[-2000:]
@@ -108,7 +111,7 @@ def test_a_kill_between_the_upload_and_its_end_finds_the_same_job_again(
     bodies = [scan_body(number) for number in range(1, 101)]
     with Front(bigquery.port, unavailable=UNAVAILABLE, denied=DENIED) as front:
         uploads = lambda: [one for one in front.received if one.path.startswith("/upload/")]  # noqa: E731
-        with pipeline_of(tmp_path / "it", bodies, place(front.url, dataset)) as pipeline:
+        with pipeline_of(tmp_path / "it", bodies, place(bigquery, dataset, endpoint_url=front.url)) as pipeline:
             run = pipeline.start("--until-idle")
             until(lambda: len(uploads()) == 1, what="the upload")
             run.kill()
@@ -147,14 +150,14 @@ NEVER = {"n1", "n2", "i2", "i3", "s1", "t2"}
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("method", ["load", "insert_rows"])
+@pytest.mark.parametrize("method", ["load", "storage_write", "insert_rows"])
 def test_poison_among_good_scans_blocks_none_of_them(
     tmp_path: Path, bigquery: servers.BigQuery, warehouse: Client, dataset: str, method: str
 ) -> None:
     make_table(warehouse, dataset)
     good = [scan_body(number) for number in range(1000, 1000 + 10 * len(POISON))]
     mixed = [body for number, bad in enumerate(POISON) for body in (*good[number * 10 : number * 10 + 10], bad)]
-    with pipeline_of(tmp_path / "it", mixed, place(bigquery.url, dataset, method=method)) as pipeline:
+    with pipeline_of(tmp_path / "it", mixed, place(bigquery, dataset, method=method)) as pipeline:
         finished = pipeline.until_idle("--max-wait", "120s", within=150)
         assert finished.returncode == 1, finished.stderr[-2000:]
         status = pipeline.status()["warehouse"]
@@ -173,7 +176,7 @@ def test_a_table_feeds_another_destination_once_also_when_it_has_grown(
 ) -> None:
     make_table(warehouse, dataset)
     folder = tmp_path / "first"
-    with pipeline_of(folder, [scan_body(n) for n in range(1, 301)], place(bigquery.url, dataset)) as pipeline:
+    with pipeline_of(folder, [scan_body(n) for n in range(1, 301)], place(bigquery, dataset)) as pipeline:
         assert pipeline.until_idle().returncode == 0
     source = {"type": "gcp_bigquery", "project": PROJECT, "endpoint_url": bigquery.url, "dataset": dataset}
     copy = Pipeline(
@@ -192,7 +195,7 @@ def test_a_table_feeds_another_destination_once_also_when_it_has_grown(
         more.write_bytes(more.read_bytes() + b"".join(scan_body(n) + b"\n" for n in range(301, 311)))
         with Pipeline(
             folder,
-            {"warehouse": place(bigquery.url, dataset)},
+            {"warehouse": place(bigquery, dataset)},
             sources={"scans": {"type": "file", "path": "scans.jsonl"}},
         ) as again:
             assert again.until_idle().returncode == 0

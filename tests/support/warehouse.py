@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import grpc
 import msgspec
 from google.cloud import bigquery
 from support.bigquery import PROJECT
+from support.grpc_front import GrpcFront
 
 from scribe_connectors.gcp.bigquery import BigQuerySink, BigQuerySinkOptions
 from scribe_connectors.gcp.bigquery.columns import ColumnType, RowKind, api_name, column_types
@@ -46,6 +49,27 @@ def count_of(client: bigquery.Client, dataset: str, table: str = "scans") -> int
     """How many rows, by plain SQL."""
     [row] = client.query_and_wait(f"SELECT COUNT(*) AS n FROM `{dataset}.{table}`")
     return int(row["n"])
+
+
+class AppendFront(GrpcFront):
+    """Before the Storage Write API; can lose the answers to appends alone."""
+
+    _losing_appends = False
+
+    @contextmanager
+    def losing_appends(self) -> Iterator[None]:
+        """Appends within the block take effect, and their connections break before the answer."""
+        self._losing_appends = True
+        try:
+            yield
+        finally:
+            self._losing_appends = False
+
+    def _pass_on(self, method: str, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        for answer in super()._pass_on(method, messages, context):
+            if self._losing_appends and method.endswith("/AppendRows"):
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the connection broke")
+            yield answer
 
 
 class TableContents(Destination):

@@ -1,6 +1,7 @@
 """Scans as rows of a table in BigQuery."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -46,6 +47,8 @@ class BigQuerySink(Sink):
     def __init__(self, options: BigQuerySinkOptions, context: Context) -> None:
         super().__init__(options.model_copy(update={"batch": options.sealing}), context)
         self.limits, self.effect = _LIMITS[options.method], _EFFECTS[options.method]
+        if options.method == "storage_write" and options.max_request_bytes:
+            self.limits = replace(self.limits, max_bytes=options.max_request_bytes // 2)
         self.identity = _IDENTITY[options.method]
         self._target = Target(options, context.folder, context.clock)
         self._methods: Mapping[Method, LoadJobs | StorageWrite | InsertRows] = {

@@ -79,6 +79,9 @@ class StorageWrite:
             return f"{stream} had it"
         except NotFound as error:
             raise self._gone(encoded, error) from error
+        except ValueError as error:
+            # gRPC's answer to a call on a channel that was closed meanwhile; the call is not made.
+            raise Transient(str(error), applied="no") from error
         except InvalidArgument as error:
             raise self._refused(error.message or "") from error
         if answer.row_errors:
