@@ -6,6 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigque
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,12 +15,14 @@ from google.api_core.exceptions import InvalidArgument, NotFound
 from google.cloud import bigquery as bq
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 from google.cloud.bigquery_storage_v1.types import StorageError, WriteStream
-from support.bigquery import PROJECT, settings
+from support.bigquery import PROJECT, client, new_dataset, settings
 from support.bigquery_rows import (
     BYTES,
     DOUBLE,
     INT32,
     INT64,
+    MESSAGE,
+    REPEATED,
     STRING,
     Columns,
     append,
@@ -108,6 +111,24 @@ def test_an_offset_is_written_once(bigquery_client: bq.Client, writer: BigQueryW
     # A new connection finds the stream as the last one left it.
     assert _codes(append(writer, proto_request(stream.name, ROW, _rows(4), offset=3))) == [ALREADY_EXISTS]
     assert _stored(bigquery_client, table) == [1, 2, 3, 4]
+
+
+def test_offsets_last_over_a_kill_with_their_rows(tmp_path: Path) -> None:
+    with servers.bigquery(keep=True, folder=tmp_path) as server:
+        genuine, own_writer = client(server.url), write_client(server)
+        schema = [bq.SchemaField("id", "INT64"), bq.SchemaField("document", "JSON")]
+        table = genuine.create_table(bq.Table(f"{PROJECT}.{new_dataset(genuine)}.scans", schema=schema))
+        stream = own_writer.create_write_stream(parent=_path(table), write_stream=WriteStream(type_="COMMITTED"))
+        assert _codes(append(own_writer, proto_request(stream.name, ROW, _rows(1, 2), offset=0))) == [OK]
+        own_writer.transport.close()  # type: ignore[no-untyped-call]
+        server.kill()
+        server.start()
+        own_writer = write_client(server)
+        again, more = (proto_request(stream.name, ROW, _rows(*ids), offset=at) for ids, at in (([1, 2], 0), ([3], 2)))
+        assert _codes(append(own_writer, again, more)) == [ALREADY_EXISTS, OK]
+        assert _stored(genuine, table) == [1, 2, 3]
+        own_writer.transport.close()  # type: ignore[no-untyped-call]
+        genuine.close()  # type: ignore[no-untyped-call]
 
 
 # https://cloud.google.com/bigquery/docs/write-api-batch
@@ -238,6 +259,7 @@ def test_values_become_what_the_documentation_says(
 ) -> None:
     kinds = {"ts": "TIMESTAMP", "day": "DATE", "num": "NUMERIC", "raw": "BYTES", "x": "FLOAT64", "names": "STRING"}
     schema = [bq.SchemaField(name, kind, "REPEATED" if name == "names" else "NULLABLE") for name, kind in kinds.items()]
+    schema.append(bq.SchemaField("peaks", "RECORD", "REPEATED", fields=[bq.SchemaField("hz", "FLOAT64")]))
     typed = bigquery_client.create_table(bq.Table(f"{PROJECT}.{table.dataset_id}.typed", schema=schema))
     described = descriptor(
         {
@@ -249,12 +271,16 @@ def test_values_become_what_the_documentation_says(
             "names": (STRING, True),
         }
     )
+    described.nested_type.add(name="Peak").CopyFrom(descriptor({"hz": (DOUBLE, False)}, name="Peak"))
+    described.field.add(name="peaks", number=7, type=MESSAGE, label=REPEATED, type_name="Peak")
     row = {"ts": 1_700_000_000_123_456, "day": 19_000, "num": "1.5", "raw": b"\x00\xff", "x": 0.1, "names": ["a", "b"]}
+    row["peaks"] = [{"hz": 440.0}, {}]
     assert _codes(append(writer, proto_request(f"{_path(typed)}/streams/_default", described, [row, {}]))) == [OK]
+    peaks = "[{'hz': 440.0}, {'hz': None}]"
     found = [[str(value) for value in each.values()] for each in bigquery_client.list_rows(typed)]
     assert found == [
-        ["2023-11-14 22:13:20.123456+00:00", "2022-01-08", "1.5", "b'\\x00\\xff'", "0.1", "['a', 'b']"],
-        ["None", "None", "None", "None", "None", "[]"],
+        ["2023-11-14 22:13:20.123456+00:00", "2022-01-08", "1.5", "b'\\x00\\xff'", "0.1", "['a', 'b']", peaks],
+        ["None", "None", "None", "None", "None", "[]", "[]"],
     ]
 
 

@@ -16,12 +16,14 @@ _KINDS = descriptor_pb2.FieldDescriptorProto
 Columns = dict[str, tuple[int, bool]]
 """Names, each with its protobuf type and whether it is repeated."""
 
-INT64, STRING, DOUBLE, BYTES, INT32 = (
+INT64, STRING, DOUBLE, BYTES, INT32, MESSAGE, REPEATED = (
     _KINDS.TYPE_INT64,
     _KINDS.TYPE_STRING,
     _KINDS.TYPE_DOUBLE,
     _KINDS.TYPE_BYTES,
     _KINDS.TYPE_INT32,
+    _KINDS.TYPE_MESSAGE,
+    _KINDS.LABEL_REPEATED,
 )
 
 
@@ -31,12 +33,12 @@ def write_client(server: servers.BigQuery) -> BigQueryWriteClient:
     return BigQueryWriteClient(transport=transport)  # type: ignore[no-untyped-call]
 
 
-def descriptor(columns: Columns) -> Any:
+def descriptor(columns: Columns, name: str = "Row") -> Any:
     """A DescriptorProto."""
-    made = descriptor_pb2.DescriptorProto(name="Row")
-    for number, (name, (kind, repeated)) in enumerate(columns.items(), 1):
+    made = descriptor_pb2.DescriptorProto(name=name)
+    for number, (column, (kind, repeated)) in enumerate(columns.items(), 1):
         label = _KINDS.LABEL_REPEATED if repeated else _KINDS.LABEL_OPTIONAL
-        made.field.add(name=name, number=number, type=kind, label=label)
+        made.field.add(name=column, number=number, type=kind, label=label)
     return made
 
 

@@ -25,7 +25,7 @@ class Call:
         """Raises `Refused`."""
         try:
             return msgspec.json.decode(self.raw, type=Document) if self.raw else {}
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise invalid(f"Invalid JSON payload received. {error}") from None
 
     @property

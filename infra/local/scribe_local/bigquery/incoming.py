@@ -19,9 +19,12 @@ from scribe_local.bigquery.schema import BIGNUMERIC_SCALE, Field, Fields
 Convert = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})", re.ASCII)
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?([+-]\d\d:\d\d)?$", re.ASCII)
 _ZONE = re.compile(r"\s*(UTC|Z)$", re.IGNORECASE)
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#canonical_format_for_timestamp_literals
+_TOO_FINE = re.compile(r"\.\d{7}", re.ASCII)
 _TIME = re.compile(r"\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,6})?)?", re.ASCII)
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "+inf": math.inf, "-inf": -math.inf}
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -137,14 +140,16 @@ def _integer(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
+    if isinstance(value, str) and _FLOAT.fullmatch(value) and math.isfinite(float(value)):
+        return float(value)
     if isinstance(value, str):
-        try:
-            return _NOT_FINITE.get(value.lower().replace("infinity", "inf")) or float(value)
-        except ValueError:
-            raise _bad("double", value) from None
+        value = _NOT_FINITE.get(value.lower().replace("infinity", "inf"), value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _bad("double", value)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise _bad("double", value) from None
 
 
 def _boolean(value: Any) -> bool:
@@ -175,7 +180,7 @@ def _decimal(kind: str, scale: int) -> Convert:
             number = Decimal(str(value)).quantize(step, context=_EXACT)
         except InvalidOperation:
             raise _bad(kind, value) from None
-        if not number.is_finite() or abs(number) >= limit:
+        if not number.is_finite() or number.copy_abs() >= limit:
             raise _bad(kind, value)
         return number
 
@@ -214,7 +219,7 @@ def _moment(text: str) -> dt.datetime:
         raise ValueError(text)
     date = dt.date(*(int(part) for part in day.groups()))
     rest = text[day.end() :].replace(" +", "+").replace(" -", "-")
-    if rest and rest[0] not in "Tt ":
+    if (rest and rest[0] not in "Tt ") or _TOO_FINE.search(rest):
         raise ValueError(text)
     return dt.datetime.fromisoformat(f"{date.isoformat()}{rest}")
 
@@ -248,7 +253,7 @@ def _json_text(value: Any) -> str:
     text = value if isinstance(value, str) else _json_value(value)
     try:
         msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise _bad("json", value) from None
     return text
 

@@ -80,7 +80,7 @@ def _json_row(reader: RowReader, line: bytes) -> dict[str, Any]:
         raise BadValue("", f"Row size is larger than: {LARGEST_JSON_ROW}.")
     try:
         document = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadValue("", f"Parser terminated before end of string: {error}") from None
     return reader.read(document)
 

@@ -42,7 +42,9 @@ def _one(field: Field, value: Any, *, whole: bool) -> Any:
         case "DATE" | "DATETIME" | "TIME":
             return value.isoformat()
         case "NUMERIC" | "BIGNUMERIC":
-            return f"{Decimal(value).normalize():f}"
+            # A Decimal's own normalize() would round it to 28 digits.
+            text = f"{value:f}"
+            return text.rstrip("0").rstrip(".") if "." in text else text
         case "FLOAT":
             return _float(value)
         case _:

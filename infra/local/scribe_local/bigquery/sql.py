@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from scribe_local.bigquery.names import TableName
 from scribe_local.bigquery.refusals import invalid_query, unsupported
+from scribe_local.bigquery.schema import BIGNUMERIC_SCALE
 
 _CHANGES: dict[Any, str] = {exp.Insert: "INSERT", exp.Update: "UPDATE", exp.Delete: "DELETE", exp.Merge: "MERGE"}
 
@@ -38,6 +39,7 @@ def translate(text: str, *, project: str, dataset: str | None, parameters: dict[
     if kind is None:
         raise unsupported(f"the statement {statement.key.upper()}")
     _name_columns(statement)
+    _widen_decimals(statement)
     tables = _place_tables(statement, project, dataset)
     used = _type_parameters(statement, parameters)
     changes = tables[0] if kind != "SELECT" else None
@@ -61,6 +63,14 @@ def _name_columns(statement: Any) -> None:
         if not column.output_name and not column.is_star:
             column.replace(exp.alias_(column.copy(), f"f{unnamed}_"))
             unnamed += 1
+
+
+def _widen_decimals(statement: Any) -> None:
+    """DuckDB's own DECIMAL has 3 digits after the point."""
+    for kind in list(statement.find_all(exp.DataType)):
+        scale = {exp.DataType.Type.DECIMAL: 9, exp.DataType.Type.BIGDECIMAL: BIGNUMERIC_SCALE}.get(kind.this)
+        if scale is not None and not kind.expressions:
+            kind.replace(exp.DataType.build(f"DECIMAL(38, {scale})", dialect="duckdb"))
 
 
 def _place_tables(statement: Any, project: str, dataset: str | None) -> list[TableName]:
