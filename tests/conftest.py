@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from support.missing import missing
@@ -88,6 +88,17 @@ def dataset(bigquery_client: Client) -> str:
     from support.bigquery import new_dataset
 
     return new_dataset(bigquery_client)
+
+
+@pytest.fixture(scope="session")
+def gcs(fake_gcs: servers.LocalServer) -> Iterator[Any]:
+    """A genuine client."""
+    # Google's libraries take long to import, and most tests do without.
+    from support.gcs import gcs_client
+
+    client = gcs_client(fake_gcs.url)
+    yield client
+    client.close()
 
 
 @pytest.fixture(params=["ministack", "moto"])

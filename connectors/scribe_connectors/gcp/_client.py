@@ -50,7 +50,7 @@ class GcpOptions(Options):
     """Common to all of Google Cloud; may stand under a connection with ``provider: gcp``."""
 
     provider: ClassVar[str | None] = "gcp"
-    project: str | None = Field(default=None, pattern=r"^[a-z0-9.:-]{4,63}$")
+    project: str | None = Field(default=None, pattern=r"^[a-z0-9.:-]{1,63}$")
     """The project's id; that of the credentials or the environment if left out."""
     endpoint_url: Url | None = None
     """Another service that speaks the protocol, or a private endpoint. Emulators set in the environment do not count."""
@@ -192,7 +192,7 @@ def identity_of(options: GcpOptions, folder: Path, tokens: TokenRequest) -> Iden
         quota_project=auth.quota_project,
         tokens=tokens,
     )
-    return Identity(found.credentials, options.project or found.project)
+    return Identity(found.credentials, options.project or found.project or environment_project())
 
 
 def token_request(options: GcpOptions, folder: Path) -> TokenRequest:
@@ -229,6 +229,7 @@ def _furnish(session: Session, url: str, options: GcpOptions, folder: Path, conn
     # The environment is looked at once: to look at every request costs a fifth of it, and .netrc must not take the
     # credentials' place.
     session.trust_env = False
+    session.headers["User-Agent"] = "scribe-export"
     proxy = options.proxy
     session.proxies = {"http": proxy, "https": proxy} if proxy else dict(get_environ_proxies(url, no_proxy=None))
     trusted = ca_path(options, folder) or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")

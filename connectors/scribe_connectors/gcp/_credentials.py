@@ -1,18 +1,21 @@
 """Who the calls are made as, from a file, the application default credentials, or another's word."""
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import google.auth
-from google.auth import impersonated_credentials
+from google.auth import aws, identity_pool, impersonated_credentials, pluggable
 from google.auth.credentials import Credentials, CredentialsWithQuotaProject
 from google.auth.exceptions import DefaultCredentialsError
 from google.auth.transport.requests import Request
 
 from scribe_export.errors import Misconfigured
 
+_AWS_TOKEN = "urn:ietf:params:aws:token-type:aws4_request"  # noqa: S105 - the name of a kind of token
 _CLOUD = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -58,6 +61,9 @@ def _default(scopes: Sequence[str], tokens: Request) -> tuple[Credentials, str |
 
 def _from_file(file: Path, scopes: Sequence[str], tokens: Request) -> tuple[Credentials, str | None]:
     try:
+        federated = _federated(file, scopes)
+        if federated:
+            return federated, None
         with warnings.catch_warnings():
             # It warns of files that come from strangers; this one the operator names.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -67,3 +73,17 @@ def _from_file(file: Path, scopes: Sequence[str], tokens: Request) -> tuple[Cred
     except (DefaultCredentialsError, OSError, ValueError) as error:
         raise Misconfigured(f"auth.credentials_file: {error}") from error
     return found
+
+
+def _federated(file: Path, scopes: Sequence[str]) -> Credentials | None:
+    """Credentials of workload identity federation; google.auth's loader would look up its project over the network."""
+    info: Any = json.loads(file.read_bytes()) if file.is_file() else None
+    if not isinstance(info, dict) or info.get("type") != "external_account":
+        return None
+    kind: Any = identity_pool
+    if info.get("subject_token_type") == _AWS_TOKEN:
+        kind = aws
+    elif "executable" in (info.get("credential_source") or {}):
+        kind = pluggable
+    made: Credentials = kind.Credentials.from_info(info, scopes=scopes)
+    return made

@@ -13,7 +13,7 @@ import msgspec
 import requests
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.resumable_media import DataCorruption, InvalidResponse
-from urllib3.exceptions import MaxRetryError, NewConnectionError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from scribe_export.errors import Misconfigured, Rejected, SinkError, Throttled, Transient
 
@@ -30,7 +30,15 @@ _THROTTLED = frozenset(
 )
 # A retention policy or a hold protects what stands under the record's name.
 _RECORD = frozenset({"objectUnderActiveHold", "retentionPolicyNotMet", "uploadTooLarge"})
-_OPERATOR = frozenset({"userProjectInconsistent", "userProjectInvalid", "userProjectMissing"})
+_OPERATOR = frozenset(
+    {
+        "methodNotAllowed",
+        "orgPolicyConstraintFailed",
+        "userProjectInconsistent",
+        "userProjectInvalid",
+        "userProjectMissing",
+    }
+)
 _REQUEST_NEVER_MADE = (
     requests.exceptions.InvalidProxyURL,
     requests.exceptions.InvalidSchema,
@@ -63,7 +71,7 @@ def classify(error: Exception) -> SinkError | None:
         return Misconfigured(f"credentials: {error}")
     if isinstance(error, requests.RequestException):
         return _of_transport(error)
-    return Transient(str(error)) if isinstance(error, DataCorruption) else None
+    return Transient(f"{type(error).__name__}: {error}") if isinstance(error, DataCorruption | HTTPError) else None
 
 
 def judge(answer: Said) -> SinkError:
@@ -77,7 +85,8 @@ def judge(answer: Said) -> SinkError:
         return Throttled(message, retry_after=answer.retry_after, applied="no")
     if status == 413 or answer.reason in _RECORD:
         return Rejected(message, kind="too_large" if status == 413 else "rejected")
-    if status in {401, 403, 404} or answer.reason in _OPERATOR:
+    kms = answer.reason.lower().startswith("cloudkms")
+    if status in {401, 403, 404} or answer.reason in _OPERATOR or kms:
         return Misconfigured(message)
     definite = 400 <= status < 500 and status not in {408, 499}
     return Transient(message, retry_after=answer.retry_after, applied="no" if definite else "unknown")

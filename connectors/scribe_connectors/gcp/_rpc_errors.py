@@ -6,6 +6,7 @@ https://cloud.google.com/apis/design/errors
 from typing import Any
 
 import grpc
+import requests
 from google.api_core.exceptions import GoogleAPICallError, RetryError, from_grpc_error
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
@@ -38,15 +39,14 @@ def classify(error: Exception) -> SinkError | None:
         return cause or Transient(str(error))
     if not isinstance(error, GoogleAPICallError):
         return _errors.classify(error)
-    answer = said(error)
-    code = error.grpc_status_code if error.response is None else None
-    return _of_code(code, answer) if code else judge(answer)
+    code = None if _is_rest(error) else _code(error.grpc_status_code)
+    return _of_code(code, said(error)) if code else judge(said(error))
 
 
 def said(error: GoogleAPICallError) -> Said:
     """What the service answered, from either transport."""
     status = int(error.code or 0)
-    if hasattr(error.response, "headers"):
+    if _is_rest(error):
         return _errors.said_in(error.response)
     reason = str(next((one["reason"] for one in error.errors if isinstance(one, dict) and one.get("reason")), ""))
     delay: float | None = None
@@ -71,6 +71,10 @@ def speaks_of_credentials(error: Exception) -> bool:
     """Whether a client made with other credentials may pass."""
     unknown = getattr(error, "code", None) == 401 or code_of(error) is grpc.StatusCode.UNAUTHENTICATED
     return unknown or _errors.speaks_of_credentials(error)
+
+
+def _is_rest(error: GoogleAPICallError) -> bool:
+    return isinstance(error.response, requests.Response)
 
 
 def _code(found: Any) -> grpc.StatusCode | None:
