@@ -9,7 +9,7 @@ import msgspec
 
 from scribe_connectors.aws._dynamodb_values import Binary, Number, Text, View, item_size, read_view, wire
 from scribe_export.archives.codec import compress
-from scribe_export.archives.form import placed, read_timezone
+from scribe_export.archives.form import placed, timezone_named
 from scribe_export.errors import Rejected
 from scribe_export.fields import Selection
 from scribe_export.model import Record
@@ -65,7 +65,7 @@ class ItemForm:
         self._compressed = shape["item"] == "document"
         self._attributes = {name: TextTemplate.parse(text) for name, text in shape["attributes"].items()}
         self._ttl = shape["ttl"]
-        self._timezone = read_timezone(shape["timezone"])
+        self._timezone = timezone_named(shape["timezone"])
         fields = shape["fields"]
         self._selection = Selection(FieldsOptions.model_validate(fields)) if fields else None
 

@@ -83,7 +83,7 @@ class ObjectForm:
             format=shape["format"],
             compression=shape["compression"],
             selection=None if fields is None else Selection(FieldsOptions.model_validate(fields)),
-            timezone=read_timezone(shape["timezone"]),
+            timezone=timezone_named(shape["timezone"]),
         )
 
     @property
@@ -250,8 +250,8 @@ def placed(record: Record, assume: tzinfo, version: int | None) -> Record:
     )
 
 
-def read_timezone(name: str) -> tzinfo:
-    """What `str` made of a time zone."""
+def timezone_named(name: str) -> tzinfo:
+    """From what ``str`` gave for it."""
     match = re.fullmatch(r"UTC([+-])(\d\d):(\d\d)", name)
     if not match:
         return UTC if name == "UTC" else ZoneInfo(name)
