@@ -48,6 +48,8 @@ class Queue:
     def __init__(self, options: QueueOptions, *, folder: Path, timeout: float, connections: int) -> None:
         self.url = options.queue_url
         self.client = AwsClient("sqs", options, folder=folder, timeout=timeout, connections=connections)
+        # What is sent was checked when it was made.
+        self.client.configure(parameter_validation=False)
 
     @property
     def sqs(self) -> "SQSClient":
