@@ -134,7 +134,10 @@ def test_a_change_made_on_an_old_version_is_refused(bigquery_client: bq.Client, 
     first = bigquery_client.create_table(_table(dataset))
     second = bigquery_client.get_table(first)
     first.description = "of the first"
-    bigquery_client.update_table(first, ["description"])
+    first = bigquery_client.update_table(first, ["description"])
+    bigquery_client.query_and_wait(f"INSERT INTO `{first}` (id) VALUES (1)")
+    first.friendly_name = "rows that came did not make it another version"
+    bigquery_client.update_table(first, ["friendly_name"])
     second.description = "of the second"
     with pytest.raises(PreconditionFailed):
         bigquery_client.update_table(second, ["description"])
