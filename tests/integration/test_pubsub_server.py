@@ -10,6 +10,8 @@ from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeError, Ackno
 from google.cloud.pubsub_v1.types import FlowControl
 from support.topics import PROJECT, Clients, clients
 
+from scribe_local import servers
+from scribe_local.process import ServerMissing
 from scribe_local.servers import LocalServer
 
 PATIENCE = 30
@@ -57,6 +59,21 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         self._future.cancel()
         self._future.result(PATIENCE)
+
+
+def test_the_server_starts_again_on_its_port_and_has_forgotten() -> None:
+    with servers.pubsub() as server:
+        for end in (server.stop, server.kill):
+            with clients(server.address) as cloud:
+                cloud.publisher.create_topic(name=f"projects/{PROJECT}/topics/scans")
+            end()
+            server.start()
+
+
+def test_a_missing_client_library_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ServerMissing, match=r"pip install 'scribe-export\[gcp\]'"):
+        servers.pubsub()
 
 
 class TestNames:
@@ -296,7 +313,10 @@ class TestStreamingPull:
 
     def test_a_deleted_subscription_ends_its_streams(self, cloud: Clients, topic: str) -> None:
         name = cloud.subscription(topic)
-        future = cloud.streaming.subscribe(name, lambda _: None)
+        cloud.send(topic, b"x")
+        open_now = threading.Event()
+        future = cloud.streaming.subscribe(name, lambda _: open_now.set())
+        assert open_now.wait(PATIENCE)
         cloud.streaming.delete_subscription(subscription=name)
         with pytest.raises(exceptions.NotFound):
             future.result(PATIENCE)
