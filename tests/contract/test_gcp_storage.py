@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.front import Answer, Front
-from support.gcs import answer, new_bucket, put, versions
+from support.gcs import answer, new_bucket, put, stored, uploaded
 
 from scribe_connectors.gcp.storage import GcsSink, GcsSinkOptions, GcsSource, GcsSourceOptions
 from scribe_export.interface import Context
@@ -20,15 +20,16 @@ from scribe_local import servers
 
 
 class Bucket(Destination):
-    """What a versioned bucket holds: every version of an object is an effect."""
+    """What a bucket holds: every write to an object is an effect."""
 
-    def __init__(self, client: Any, name: str) -> None:
-        self.client, self.name = client, name
+    def __init__(self, client: Any, name: str, front: Front) -> None:
+        self.client, self.name, self.front = client, name, front
 
     def held(self) -> list[tuple[str, bytes]]:
+        writes = uploaded(self.front)
         bodies: list[bytes] = []
-        for name, data in versions(self.client, self.name):
-            bodies += data.splitlines() if ".jsonl" in name else [data]
+        for name, data in stored(self.client, self.name).items():
+            bodies += (data.splitlines() if ".jsonl" in name else [data]) * writes[name]
         return [(read_fields(body).scan_id, body) for body in bodies]
 
     def strays(self) -> list[str]:
@@ -38,7 +39,7 @@ class Bucket(Destination):
 
 @pytest.fixture
 def bucket(gcs: Any) -> str:
-    return new_bucket(gcs, versioned=True)
+    return new_bucket(gcs)
 
 
 @pytest.fixture
@@ -68,8 +69,8 @@ class GcsFixtures(SinkContract):
         return lambda: GcsSink(options, Context("gcs"))
 
     @pytest.fixture
-    def destination(self, gcs: Any, bucket: str) -> Destination:
-        return Bucket(gcs, bucket)
+    def destination(self, gcs: Any, bucket: str, front: Front) -> Destination:
+        return Bucket(gcs, bucket, front)
 
     @pytest.fixture
     def faults(self, front: Front) -> Faults:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.auth import identity_pool, impersonated_credentials
 from google.oauth2 import service_account
+from support.certificates import certificate
 from support.front import Answer, Front, Received
-from support.gcs import answer, new_bucket, versions
+from support.gcs import answer, new_bucket, stored
 from support.loop import in_loop
 from support.records import record, write
 
@@ -97,7 +99,7 @@ def google(fake_gcs: LocalServer, tmp_path: Path) -> Iterator[Google]:
 
 @pytest.fixture
 def bucket(gcs: Any) -> str:
-    return new_bucket(gcs, versioned=True)
+    return new_bucket(gcs)
 
 
 def sink(google: Google, bucket: str, **options: Any) -> GcsSink:
@@ -112,7 +114,7 @@ async def test_a_service_account_gets_one_token_for_all_calls(google: Google, gc
     assert await write(archive, [record(n) for n in range(1, 6)]) == "5 created"
     await archive.close()
     assert google.tokens == 1
-    assert len(versions(gcs, bucket)) == 5
+    assert len(stored(gcs, bucket)) == 5
 
 
 @in_loop
@@ -123,7 +125,7 @@ async def test_a_token_that_is_no_longer_taken_is_fetched_anew(google: Google, g
     assert await write(archive, [record(2)]) == "1 created"
     await archive.close()
     assert google.tokens == 2
-    assert len(versions(gcs, bucket)) == 2
+    assert len(stored(gcs, bucket)) == 2
 
 
 @in_loop
@@ -141,7 +143,7 @@ async def test_expired_credentials_hold_and_those_in_their_place_are_taken_up(
     google.key_file(client_email="other@lab.iam.gserviceaccount.com")
     assert await write(archive, [record(2)]) == "1 created"
     await archive.close()
-    assert len(versions(gcs, bucket)) == 2
+    assert len(stored(gcs, bucket)) == 2
 
 
 @in_loop
@@ -161,7 +163,7 @@ async def test_workload_identity_federation_exchanges_the_other_token(google: Go
     [asked] = google.asked
     assert asked["subject_token"] == ["a token of the other provider"]
     assert asked["scope"] == ["https://www.googleapis.com/auth/cloud-platform"]
-    assert len(versions(gcs, bucket)) == 1
+    assert len(stored(gcs, bucket)) == 1
 
 
 @in_loop
@@ -260,6 +262,27 @@ def test_credentials_are_not_sent_unasked_to_a_server_that_is_not_googles(url: s
 def test_certificates_that_are_not_there_are_named(google: Google) -> None:
     with pytest.raises(Misconfigured, match=r"tls\.ca_file: there is no file"):
         parts(google, tls={"ca_file": "ca.pem"})
+
+
+@in_loop
+async def test_only_certificates_that_are_trusted_are(
+    fake_gcs: LocalServer, gcs: Any, bucket: str, tmp_path: Path
+) -> None:
+    files = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.chain, files.key)
+    down, denied = answer(503, "backendError"), answer(403, "forbidden")
+    with Front(fake_gcs.port, unavailable=down, denied=denied, tls=context) as front:
+        given: dict[str, Any] = {"bucket": bucket, "key": "s/{scan_id}.json", "endpoint_url": front.url}
+        untrusting = GcsSink(GcsSinkOptions.model_validate(given), Context("archive", folder=tmp_path))
+        with pytest.raises(Misconfigured, match=r"set tls\.ca_file"):
+            await write(untrusting, [record(1)])
+        await untrusting.close()
+        given["tls"] = {"ca_file": "ca.pem"}
+        archive = GcsSink(GcsSinkOptions.model_validate(given), Context("archive", folder=tmp_path))
+        assert await write(archive, [record(1)]) == "1 created"
+        await archive.close()
+    assert len(stored(gcs, bucket)) == 1
 
 
 def parts(google: Google, **options: Any) -> Any:

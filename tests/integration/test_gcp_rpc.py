@@ -10,7 +10,10 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.api_core import exceptions as api
+from google.auth.exceptions import RefreshError
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.duration_pb2 import Duration
 from google.pubsub_v1 import types
@@ -20,6 +23,8 @@ from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
+from support.certificates import Certificate, certificate
+from support.front import Answer, Front
 
 from scribe_connectors.gcp._client import GcpOptions
 from scribe_connectors.gcp._rpc import RpcClient
@@ -27,11 +32,13 @@ from scribe_connectors.gcp._rpc_errors import classify, code_of
 from scribe_export.errors import Misconfigured, Rejected, SinkError, Throttled, Transient
 
 PUBLISH = "google.pubsub.v1.Publisher/Publish"
+TOKEN = Answer(200, b'{"access_token": "from-there", "expires_in": 3600}')
+REFUSED = Answer(400, b'{"error": "invalid_grant"}')
 Say = Callable[[Any, grpc.ServicerContext], Any]
 
 
 @contextmanager
-def server(say: Say) -> Iterator[str]:
+def server(say: Say, tls: Certificate | None = None) -> Iterator[str]:
     """A publisher that says what it is told to; its URL."""
     serving = grpc.server(ThreadPoolExecutor(2))
     handler = grpc.unary_unary_rpc_method_handler(
@@ -41,20 +48,24 @@ def server(say: Say) -> Iterator[str]:
     )
     service, method = PUBLISH.split("/")
     serving.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-    port = serving.add_insecure_port("127.0.0.1:0")
+    if tls:
+        pair = (tls.key.read_bytes(), tls.chain.read_bytes())
+        port = serving.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    else:
+        port = serving.add_insecure_port("127.0.0.1:0")
     serving.start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     finally:
         serving.stop(None)
 
 
-def client(url: str) -> RpcClient[PublisherClient]:
+def client(url: str, folder: Path = Path(), **options: Any) -> RpcClient[PublisherClient]:
     return RpcClient(
         "pubsub.googleapis.com",
-        GcpOptions(project="lab", endpoint_url=url),
+        GcpOptions.model_validate({"project": "lab", "endpoint_url": url, **options}),
         lambda rpc: PublisherClient(transport=PublisherGrpcTransport(channel=rpc.channel)),
-        folder=Path(),
+        folder=folder,
     )
 
 
@@ -167,6 +178,51 @@ def test_credentials_that_are_refused_make_the_client_anew() -> None:
         assert publisher.get() is not first
         publisher.close()
         publisher.close()
+
+
+def test_a_call_over_tls_carries_the_token_and_trusts_only_the_named_certificates(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def say(_: Any, context: grpc.ServicerContext) -> Any:
+        seen.append(dict(context.invocation_metadata()).get("authorization"))
+        return types.PublishResponse.pb()(message_ids=["7"])
+
+    with server(say, certificate(tmp_path)) as url:
+        trusting = client(url, tmp_path, tls={"ca_file": "ca.pem"})
+        assert publish(trusting.get()).message_ids == ["7"]
+        trusting.close()
+        untrusting = client(url)
+        with pytest.raises(api.ServiceUnavailable):
+            publish(untrusting.get())
+        untrusting.close()
+        with Front(1, unavailable=TOKEN, denied=REFUSED) as tokens:
+            auth = {"credentials_file": key_file(tmp_path, f"{tokens.url}/token")}
+            account = client(url, tmp_path, tls={"ca_file": "ca.pem"}, auth=auth)
+            with tokens.denying(), pytest.raises(RefreshError) as caught:
+                account.get()
+            assert isinstance(classify(caught.value), Misconfigured)
+            account.failed(caught.value)
+            with tokens.unavailable():
+                for _ in range(2):
+                    assert publish(account.get()).message_ids == ["7"]
+            assert tokens.requests == 2
+            account.close()
+    assert seen == [None, "Bearer from-there", "Bearer from-there"]
+
+
+def key_file(folder: Path, token_uri: str) -> str:
+    """A service account's key; its path relative to the config's folder."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    account = {
+        "type": "service_account",
+        "project_id": "lab",
+        "private_key_id": "1",
+        "private_key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        "client_email": "writer@lab.iam.gserviceaccount.com",
+        "token_uri": token_uri,
+    }
+    (folder / "account.json").write_text(json.dumps(account))
+    return "account.json"
 
 
 def test_messages_are_shown_as_they_are_sent() -> None:

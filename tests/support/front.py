@@ -1,6 +1,7 @@
 """An HTTP server before another one: it passes requests on, counts them, and fails on command."""
 
 import http.client
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,11 +38,18 @@ Meddling = tuple[Callable[[Received], bytes], Callable[[Received, bytes], bytes]
 
 
 class Front:
-    """Listens on a free port of 127.0.0.1; a context manager. `requests` counts all that came, `received` keeps them."""
+    """Listens on a free port of 127.0.0.1; a context manager.
 
-    def __init__(self, target_port: int, *, unavailable: Answer, denied: Answer) -> None:
+    `requests` counts all that came, `received` keeps them, `passed` those that the server behind has answered, with the
+    status, whether or not the answer was handed on.
+    """
+
+    def __init__(
+        self, target_port: int, *, unavailable: Answer, denied: Answer, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.requests = 0
         self.received: list[Received] = []
+        self.passed: list[tuple[Received, int]] = []
         self._script: Script | None = None
         self._meddling: Meddling | None = None
         self._target = target_port
@@ -52,11 +60,14 @@ class Front:
         self._refused = ""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="front")
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -159,6 +170,7 @@ class Front:
                     found = meddling[1](came, found) if meddling else found
                 finally:
                     there.close()
+                front.passed.append((came, answer.status))
                 if front._losing(came):
                     self.close_connection = True
                     return

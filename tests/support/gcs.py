@@ -1,13 +1,15 @@
 """A genuine Cloud Storage client for the local server."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
-from support.front import Answer
+from support.front import Answer, Front, Received
 
 PROJECT = "scribe-test"
 
@@ -17,12 +19,10 @@ def gcs_client(url: str) -> Any:
     return storage.Client(project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
 
 
-def new_bucket(client: Any, *, versioned: bool = False) -> str:
+def new_bucket(client: Any) -> str:
     """Make a bucket with a name of its own."""
-    bucket = client.bucket(f"test-{uuid4()}")
-    bucket.versioning_enabled = versioned
-    client.create_bucket(bucket)
-    name: str = bucket.name
+    name = f"test-{uuid4()}"
+    client.create_bucket(name)
     return name
 
 
@@ -35,10 +35,32 @@ def put(client: Any, bucket: str, key: str, data: bytes, **settings: Any) -> str
     return str(blob.generation)
 
 
-def versions(client: Any, bucket: str) -> list[tuple[str, bytes]]:
-    """Every version of every object, name and content."""
-    found = client.list_blobs(bucket, versions=True, timeout=10)
-    return [(one.name, one.download_as_bytes(raw_download=True, timeout=10)) for one in found]
+def stored(client: Any, bucket: str) -> dict[str, bytes]:
+    """Every object's name and content."""
+    found = client.list_blobs(bucket, timeout=10)
+    return {one.name: one.download_as_bytes(raw_download=True, timeout=10) for one in found}
+
+
+def generations(client: Any, bucket: str) -> dict[str, str]:
+    """Every object's name and generation, which each write to it changes.
+
+    The local server keeps no older versions, so this is how a second write shows.
+    """
+    return {one.name: str(one.generation) for one in client.list_blobs(bucket, timeout=10)}
+
+
+def uploaded(front: Front) -> Counter[str]:
+    """How often each name was written: by the uploads, in one request or in pieces, that the server answered as done."""
+    done = [one for one, status in front.passed if "/upload/" in one.path and status == 200]
+    whole = [resource(one)["name"] for one in done if "uploadType=multipart" in one.path]
+    # The local server's address for the pieces has the name in it.
+    pieces = [parse_qs(urlsplit(one.path).query)["name"][0] for one in done if one.method == "PUT"]
+    return Counter(whole + pieces)
+
+
+def resource(came: Received) -> Any:
+    """The object's resource in an upload of one request."""
+    return json.loads(came.body.split(b"\r\n\r\n", 1)[1].split(b"\r\n--", 1)[0])
 
 
 def content(client: Any, bucket: str, key: str) -> bytes:

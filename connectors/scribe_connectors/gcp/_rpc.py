@@ -1,5 +1,6 @@
 """How a connector reaches a gRPC service of Google Cloud, or one that speaks its protocol."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class Rpc:
 
 
 class RpcClient(Generic[T]):
-    """A client of one gRPC API, which `make` makes of its parts; use it as `Shared`.
+    """A client of one gRPC API, which `make` makes of its parts; otherwise as `Shared`.
 
     An ``http://`` endpoint is spoken to without encryption and without credentials.
     """
@@ -60,8 +61,23 @@ class RpcClient(Generic[T]):
         self._max_message = max_message
         self._rehearsal: RpcRehearsal | None = None
         self._rpc: Rpc | None = None
+        self._tokens: Any = None
         self._shared = Shared(lambda: make(self._parts()), lambda _: self._close(), speaks_of_credentials)
-        self.get, self.failed, self.close = self._shared.get, self._shared.failed, self._shared.close
+        self.failed, self.close = self._shared.failed, self._shared.close
+        self._turn = threading.Lock()
+
+    def get(self) -> T:
+        """The client, with a token that will last for a while; raises what google.auth raises, or `Misconfigured`.
+
+        Left to gRPC, a token that cannot be had would look as if the service were down. Call it before every request.
+        """
+        client = self._shared.get()
+        rpc = self._rpc
+        if rpc and not rpc.credentials.valid:
+            with self._turn:
+                if not rpc.credentials.valid:
+                    rpc.credentials.refresh(self._tokens)
+        return client
 
     @property
     def target(self) -> str:
@@ -69,23 +85,26 @@ class RpcClient(Generic[T]):
         parts = urlsplit(self._options.endpoint_url or f"https://{self._host}")
         return f"{parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}"
 
+    @property
+    def _plain(self) -> bool:
+        return (self._options.endpoint_url or "").startswith("http://")
+
     def rehearse(self, answer: Callable[[str, Any], Any]) -> RpcRehearsal:
         """From now on nothing is sent: messages are kept, and `answer(method, message)` gives the replies."""
         self._rehearsal = RpcRehearsal(self.target, answer)
         return self._rehearsal
 
     def _parts(self) -> Rpc:
-        if self._rehearsal:
+        if self._rehearsal or self._plain:
             identity = Identity(AnonymousCredentials(), self._options.project or environment_project())
-            channel: grpc.Channel = self._rehearsal
         else:
-            tokens = token_request(self._options, self._folder)
-            identity = identity_of(self._options, self._folder, tokens)
-            channel = self._channel(identity, tokens)
+            self._tokens = token_request(self._options, self._folder)
+            identity = identity_of(self._options, self._folder, self._tokens)
+        channel = self._rehearsal or self._channel(identity)
         self._rpc = Rpc(channel, identity.credentials, identity.project)
         return self._rpc
 
-    def _channel(self, identity: Identity, tokens: Any) -> grpc.Channel:
+    def _channel(self, identity: Identity) -> grpc.Channel:
         options: list[tuple[str, Any]] = [
             ("grpc.max_send_message_length", self._max_message),
             ("grpc.max_receive_message_length", self._max_message),
@@ -99,12 +118,12 @@ class RpcClient(Generic[T]):
         ]
         if self._options.proxy:
             options.append(("grpc.http_proxy", self._options.proxy))
-        if (self._options.endpoint_url or "").startswith("http://"):
+        if self._plain:
             return grpc.insecure_channel(self.target, options)
         trusted = ca_path(self._options, self._folder)
         secure = grpc.ssl_channel_credentials(trusted.read_bytes() if trusted else None)
         if not self._options.anonymous:
-            plugin = AuthMetadataPlugin(identity.credentials, tokens, default_host=self._host)
+            plugin = AuthMetadataPlugin(identity.credentials, self._tokens, default_host=self._host)
             secure = grpc.composite_channel_credentials(secure, grpc.metadata_call_credentials(plugin))
         return grpc.secure_channel(self.target, secure, options)
 

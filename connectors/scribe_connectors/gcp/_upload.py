@@ -98,7 +98,7 @@ def _in_pieces(rest: Rest, url: str, described: Mapping[str, Any], item: Object)
         try:
             answer = upload.transmit_next_chunk(rest.session, timeout=rest.timeout)
         except InvalidResponse as error:
-            if error.response.status_code in {404, 410}:
+            if error.response.status_code == 404:
                 # https://cloud.google.com/storage/docs/resumable-uploads#session-uris: they expire, or are lost.
                 raise Transient("the service has forgotten the upload before it was whole", applied="no") from error
             raise
