@@ -1,20 +1,18 @@
 """What is particular to publishing: requests, limits, order, and what becomes of refusals and lost answers."""
 
-import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self
 
 import grpc
 import pytest
 from google.pubsub_v1 import types
 from pydantic import ValidationError
-from support.grpc_front import Call, GrpcFront, Status
+from support.grpc_front import GrpcFront, Status
 from support.loop import in_loop
-from support.pipeline import Pipeline, until
+from support.published import of_material, published, refusing, scan_ids
 from support.records import body, record, sealed, write
 from support.topics import PROJECT, Clients, SubscriptionContents, clients
 
@@ -23,8 +21,6 @@ from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkEr
 from scribe_export.interface import Context
 from scribe_export.model import Record
 from scribe_local.servers import LocalServer
-
-Request = types.PublishRequest.pb()
 
 
 @pytest.fixture
@@ -52,24 +48,6 @@ def contents(cloud: Clients, topic: str) -> SubscriptionContents:
 def sink(url: str, topic: str, **options: Any) -> PubsubSink:
     given = {"topic": topic, "endpoint_url": url, **options}
     return PubsubSink(PubsubSinkOptions.model_validate(given), Context("announce"))
-
-
-def of_material(number: int, material: str) -> bytes:
-    matches = {"pattern_matches": {"materials": [{"material": material}]}}
-    return body(number, interpretation={"confidence_scores": {"overall": 0.9}, **matches})
-
-
-def published(front: GrpcFront) -> list[Any]:
-    return [Request.FromString(one) for one in front.bodies("Publish")]
-
-
-def scan_ids(messages: Sequence[Any]) -> list[str]:
-    return [str(json.loads(one.data)["scan_id"]) for one in messages]
-
-
-def firsts(ids: Sequence[str]) -> list[str]:
-    """Each once, where it came first."""
-    return list(dict.fromkeys(ids))
 
 
 class TestRequests:
@@ -271,7 +249,7 @@ class TestErrors:
             parts = encoded.payload
             assert len(parts) > 2
             bad = parts[1].members[0] + 1
-            script = _refusing(str(bad), grpc.StatusCode.INVALID_ARGUMENT)
+            script = refusing(str(bad), grpc.StatusCode.INVALID_ARGUMENT)
             with front.scripted(script), pytest.raises(PartialFailure) as caught:
                 await subject.write(encoded)
             await subject.close()
@@ -300,149 +278,8 @@ class TestErrors:
             check()
 
 
-class TestPipelines:
-    """The program itself, over real sockets."""
-
-    def test_a_failing_key_waits_and_its_rest_follows_in_order_while_others_flow(
-        self, tmp_path: Path, front: GrpcFront, topic: str, contents: SubscriptionContents
-    ) -> None:
-        # F-15: the third request of a key fails until all others have arrived.
-        materials = ["oak", "pine", "steel"]
-        given = {number: materials[number % 3] for number in range(1, 301)}
-        of = {name: [str(n) for n, material in given.items() if material == name] for name in materials}
-        third, others_are_there = [0], threading.Event()
-
-        def script(call: Call) -> Status | None:
-            request = Request.FromString(call.body)
-            if request.messages[0].ordering_key != "oak":
-                return None
-            third[0] += 1
-            stuck = third[0] >= 3 and not others_are_there.is_set()
-            return Status(grpc.StatusCode.UNAVAILABLE) if stuck else None
-
-        options = {"ordering_key": "{material}", "batch": {"max_records": 30}}
-        with _pipeline(tmp_path, front, topic, options, lambda n: of_material(n, given[n]), 300) as pipeline:
-            with front.scripted(script):
-                run = pipeline.start("--until-idle")
-                others = set(of["pine"] + of["steel"])
-                until(lambda: others <= set(scan_ids(contents.look())), what="other keys' delivery")
-                assert not set(of["oak"][20:]) & set(scan_ids(contents.messages))
-                others_are_there.set()
-                assert run.ended() == 0, run.log.read_text()[-2000:]
-            row = pipeline.status()["announce"]
-        assert (row.delivered, row.dead, row.pending) == (300, 0, 0)
-        found = contents.look()
-        for name in materials:
-            ids = scan_ids([one for one in found if one.ordering_key == name])
-            assert firsts(ids) == of[name]
-        assert {one.ordering_key for one in found} == set(materials)
-        assert all(len({one.ordering_key for one in request.messages}) == 1 for request in published(front))
-
-    def test_lost_answers_lose_nothing_and_keep_the_order(
-        self, tmp_path: Path, front: GrpcFront, topic: str, contents: SubscriptionContents
-    ) -> None:
-        calls = [0]
-
-        def script(_: Call) -> None:
-            calls[0] += 1
-            front._losing = calls[0] % 3 == 0
-
-        options = {"ordering_key": "all", "batch": {"max_records": 20}}
-        with _pipeline(tmp_path, front, topic, options, body, 200) as pipeline, front.scripted(script):
-            finished = pipeline.until_idle("--max-wait", "60s")
-            row = pipeline.status()["announce"]
-        front._losing = False
-        assert finished.returncode == 0, finished.stderr[-2000:]
-        assert (row.delivered, row.dead) == (200, 0)
-        ids = scan_ids(contents.look())
-        assert len(ids) > 200, "no answer was lost"
-        assert firsts(ids) == [str(n) for n in range(1, 201)]
-
-    def test_expired_credentials_hold_everything_and_give_up_nothing(
-        self, tmp_path: Path, front: GrpcFront, topic: str, contents: SubscriptionContents
-    ) -> None:
-        with _pipeline(tmp_path, front, topic, {}, body, 50) as pipeline:
-            with front.answering(Status(grpc.StatusCode.UNAUTHENTICATED)):
-                assert pipeline.until_idle("--max-wait", "3s").returncode == 1
-            row = pipeline.status()["announce"]
-            assert (row.delivered, row.dead, row.pending) == (0, 0, 50)
-            assert pipeline.until_idle("--max-wait", "60s").returncode == 0
-        assert firsts(scan_ids(contents.look())) == [str(n) for n in range(1, 51)]
-
-    def test_throttling_only_delays(
-        self, tmp_path: Path, front: GrpcFront, topic: str, contents: SubscriptionContents
-    ) -> None:
-        calls = [0]
-
-        def script(_: Call) -> Status | None:
-            calls[0] += 1
-            return Status(grpc.StatusCode.RESOURCE_EXHAUSTED) if calls[0] <= 12 else None
-
-        options = {"batch": {"max_records": 10}}
-        with _pipeline(tmp_path, front, topic, options, body, 100) as pipeline, front.scripted(script):
-            assert pipeline.until_idle("--max-wait", "60s").returncode == 0
-            row = pipeline.status()["announce"]
-        assert (row.delivered, row.dead) == (100, 0)
-        # The service said that it took nothing, so nothing is there twice.
-        assert sorted(map(int, scan_ids(contents.look()))) == list(range(1, 101))
-
-    def test_one_message_that_the_topic_refuses_is_dead_and_the_others_arrive(
-        self, tmp_path: Path, front: GrpcFront, topic: str, contents: SubscriptionContents
-    ) -> None:
-        options = {"batch": {"max_records": 100}}
-        script = _refusing("77", grpc.StatusCode.INVALID_ARGUMENT)
-        with _pipeline(tmp_path, front, topic, options, body, 200) as pipeline, front.scripted(script):
-            finished = pipeline.until_idle("--max-wait", "60s")
-            dead = pipeline.query("SELECT scan_id, class FROM delivery JOIN scan USING(seq)")
-            row = pipeline.status()["announce"]
-        assert finished.returncode == 1
-        assert dead == [("77", "rejected")]
-        assert (row.delivered, row.dead, row.pending) == (199, 1, 0)
-        assert sorted(map(int, scan_ids(contents.look()))) == [n for n in range(1, 201) if n != 77]
-
-    def test_poison_and_oversize_are_dead_letters_and_the_others_arrive(
-        self, tmp_path: Path, front: GrpcFront, topic: str, contents: SubscriptionContents
-    ) -> None:
-        poison = {
-            7: of_material(7, "é" * 513),
-            11: body(11, notes="n" * 9_600_000),
-            13: of_material(13, "x" * 1025),
-        }
-        options = {"attributes": {"material": "{material}"}}
-        with _pipeline(tmp_path, front, topic, options, lambda n: poison.get(n, body(n)), 50) as pipeline:
-            finished = pipeline.until_idle("--max-wait", "60s")
-            dead = pipeline.query("SELECT class FROM delivery ORDER BY seq")
-        assert finished.returncode == 1
-        assert [kind for (kind,) in dead] == ["rejected", "too_large", "rejected"]
-        assert sorted(map(int, scan_ids(contents.look()))) == [n for n in range(1, 51) if n not in poison]
-
-
 def _of_size(size: int) -> Record:
     return record(1, body(1, notes="n" * (size - len(body(1, notes="")))))
-
-
-def _refusing(scan_id: str, code: grpc.StatusCode) -> Callable[[Call], Status | None]:
-    def script(call: Call) -> Status | None:
-        return Status(code) if scan_id in scan_ids(Request.FromString(call.body).messages) else None
-
-    return script
-
-
-def _pipeline(
-    folder: Path, front: GrpcFront, topic: str, options: Mapping[str, Any], make: Callable[[int], bytes], count: int
-) -> Pipeline:
-    announce = {
-        "type": "gcp_pubsub",
-        "topic": topic,
-        "endpoint_url": front.url,
-        "retry": {"base_delay": "20ms", "max_delay": "100ms", "max_attempts": 100},
-        "breaker": {"timeout": "100ms"},
-        **options,
-    }
-    scans = {"scans": {"type": "file", "path": "scans.jsonl"}}
-    pipeline = Pipeline(folder / "it", {"announce": announce}, sources=scans)
-    (folder / "it" / "scans.jsonl").write_bytes(b"".join(make(n) + b"\n" for n in range(1, count + 1)))
-    return pipeline
 
 
 class _Counting:

@@ -234,6 +234,7 @@ class TestLeases:
 
         check()
         assert failing == [0]
+        assert _acknowledged(front) == 20
         assert not cloud.pull(name, wait=False)
 
     def test_an_ack_id_that_has_ended_makes_a_redelivery(self, cloud: Clients, front: GrpcFront, topic: str) -> None:

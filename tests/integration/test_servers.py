@@ -218,11 +218,14 @@ def test_the_server_with_auth_refuses_a_wrong_key_and_a_user_without_a_policy(
 
 
 def test_servers_listen_on_the_loopback_only(
-    ministack: servers.LocalServer, simulator: servers.Simulator, bigquery: servers.BigQuery
+    ministack: servers.LocalServer,
+    simulator: servers.Simulator,
+    bigquery: servers.BigQuery,
+    pubsub: servers.LocalServer,
 ) -> None:
     if sys.platform != "linux":
         pytest.skip("reads /proc")  # which macOS has not
-    for port in (ministack.port, simulator.port, bigquery.port, bigquery.grpc_port):
+    for port in (ministack.port, simulator.port, bigquery.port, bigquery.grpc_port, pubsub.port):
         rows = [
             line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
         ]

@@ -1,13 +1,15 @@
 """Topics of the local Pub/Sub server, by the genuine clients."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import grpc
 from google.api_core.exceptions import from_grpc_error
 from google.cloud.pubsub_v1 import SubscriberClient
+from google.cloud.pubsub_v1.types import FlowControl
 from google.pubsub_v1 import PublisherClient, types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
@@ -16,6 +18,7 @@ from scribe_export.scan import read_fields
 from scribe_export.testing.sink_contract import Destination
 
 PROJECT = "acoustics"
+_PATIENCE = 30
 
 
 class Clients:
@@ -103,3 +106,36 @@ class SubscriptionContents(Destination):
 
     def held(self) -> list[tuple[str, bytes]]:
         return [(read_fields(one.data).scan_id, one.data) for one in self.look()]
+
+
+def data(received: list[Any]) -> list[bytes]:
+    return [one.message.data for one in received]
+
+
+class Receiver:
+    """The client with callbacks, as its users have it; `ack` says which messages are acknowledged."""
+
+    def __init__(self, cloud: Clients, subscription: str, *, most: int = 1000) -> None:
+        self.seen: list[Any] = []
+        self._arrived = threading.Condition()
+        flow = FlowControl(max_messages=most)
+        self._future = cloud.streaming.subscribe(
+            subscription, self._take, flow_control=flow, await_callbacks_on_shutdown=True
+        )
+
+    def _take(self, message: Any) -> None:
+        with self._arrived:
+            self.seen.append(message)
+            self._arrived.notify_all()
+
+    def wait(self, count: int) -> list[Any]:
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.seen) >= count, _PATIENCE)
+            return list(self.seen)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._future.cancel()
+        self._future.result(_PATIENCE)
