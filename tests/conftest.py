@@ -79,7 +79,7 @@ def bigquery_client(bigquery: servers.BigQuery) -> Iterator[Client]:
 
     opened = client(bigquery.url)
     yield opened
-    opened.close()  # type: ignore[no-untyped-call]
+    opened.close()
 
 
 @pytest.fixture

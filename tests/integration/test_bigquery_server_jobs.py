@@ -276,7 +276,7 @@ def test_a_parquet_file_is_loaded_whose_lists_are_repeated_if_asked(bigquery_cli
             "peaks": pa.array([[{"hz": 1.5}], None], pa.list_(pa.struct([("hz", pa.float64())]))),
         }
     )
-    options = bq.format_options.ParquetOptions()  # type: ignore[no-untyped-call]
+    options = bq.format_options.ParquetOptions()
     options.enable_list_inference = True
     _load(bigquery_client, table, _parquet(rows), source_format="PARQUET", parquet_options=options).result(timeout=30)
     assert [(row["id"], row["tags"], row["peaks"]) for row in bigquery_client.list_rows(table)] == [
@@ -341,7 +341,7 @@ def test_tables_rows_and_jobs_last_over_a_kill_and_an_interrupted_job_has_failed
         with pytest.raises(Conflict):
             _load(genuine, table, ROWS, job_id="done")
         assert _ids(genuine, table) == [1, 2]
-        genuine.close()  # type: ignore[no-untyped-call]
+        genuine.close()
 
 
 def _parquet(rows: Any) -> bytes:

@@ -45,7 +45,7 @@ def writer(bigquery: servers.BigQuery) -> Iterator[BigQueryWriteClient]:
     """A genuine client."""
     opened = write_client(bigquery)
     yield opened
-    opened.transport.close()  # type: ignore[no-untyped-call]
+    opened.transport.close()
 
 
 @pytest.fixture
@@ -120,15 +120,15 @@ def test_offsets_last_over_a_kill_with_their_rows(tmp_path: Path) -> None:
         table = genuine.create_table(bq.Table(f"{PROJECT}.{new_dataset(genuine)}.scans", schema=schema))
         stream = own_writer.create_write_stream(parent=_path(table), write_stream=WriteStream(type_="COMMITTED"))
         assert _codes(append(own_writer, proto_request(stream.name, ROW, _rows(1, 2), offset=0))) == [OK]
-        own_writer.transport.close()  # type: ignore[no-untyped-call]
+        own_writer.transport.close()
         server.kill()
         server.start()
         own_writer = write_client(server)
         again, more = (proto_request(stream.name, ROW, _rows(*ids), offset=at) for ids, at in (([1, 2], 0), ([3], 2)))
         assert _codes(append(own_writer, again, more)) == [ALREADY_EXISTS, OK]
         assert _stored(genuine, table) == [1, 2, 3]
-        own_writer.transport.close()  # type: ignore[no-untyped-call]
-        genuine.close()  # type: ignore[no-untyped-call]
+        own_writer.transport.close()
+        genuine.close()
 
 
 # https://cloud.google.com/bigquery/docs/write-api-batch

@@ -18,7 +18,7 @@ def client(url: str, *, project: str = PROJECT) -> bigquery.Client:
     """For any server that speaks BigQuery's REST API."""
     return bigquery.Client(
         project=project,
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        credentials=AnonymousCredentials(),
         client_options={"api_endpoint": url},
     )
 

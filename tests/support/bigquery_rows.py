@@ -30,7 +30,7 @@ INT64, STRING, DOUBLE, BYTES, INT32, MESSAGE, REPEATED = (
 def write_client(server: servers.BigQuery) -> BigQueryWriteClient:
     """Close its `transport` after use."""
     transport = BigQueryWriteGrpcTransport(channel=grpc.insecure_channel(server.target))
-    return BigQueryWriteClient(transport=transport)  # type: ignore[no-untyped-call]
+    return BigQueryWriteClient(transport=transport)
 
 
 def descriptor(columns: Columns, name: str = "Row") -> Any:
