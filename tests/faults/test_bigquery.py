@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.cloud.bigquery import Client
 from support.bigquery import PROJECT, client, new_dataset, settings
-from support.front import Answer, Front
+from support.front import Answer, Front, Received
 from support.pipeline import Pipeline, until
 from support.warehouse import count_of, make_table, rows_of
 
@@ -110,7 +110,10 @@ def test_a_kill_between_the_upload_and_its_end_finds_the_same_job_again(
     settings(bigquery, load_job_seconds=3.0)
     bodies = [scan_body(number) for number in range(1, 101)]
     with Front(bigquery.port, unavailable=UNAVAILABLE, denied=DENIED) as front:
-        uploads = lambda: [one for one in front.received if one.path.startswith("/upload/")]  # noqa: E731
+
+        def uploads() -> list[Received]:
+            return [one for one in front.received if one.path.startswith("/upload/")]
+
         with pipeline_of(tmp_path / "it", bodies, place(bigquery, dataset, endpoint_url=front.url)) as pipeline:
             run = pipeline.start("--until-idle")
             until(lambda: len(uploads()) == 1, what="the upload")
@@ -184,7 +187,10 @@ def test_a_table_feeds_another_destination_once_also_when_it_has_grown(
         {"copy": {"type": "file", "directory": "copy", "key": "scans/{scan_id}.json"}},
         sources={"old": {**source, "table": "scans", "page_size": 70, "rows_per_query": 130}},
     )
-    written = lambda: {path.stem: path for path in (tmp_path / "second" / "copy").rglob("*.json")}  # noqa: E731
+
+    def written() -> dict[str, Path]:
+        return {path.stem: path for path in (tmp_path / "second" / "copy").rglob("*.json")}
+
     with copy:
         assert copy.until_idle().returncode == 0
         assert len(written()) == 300

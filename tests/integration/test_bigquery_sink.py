@@ -367,7 +367,7 @@ def test_a_repeat_is_refused_at_its_offset_and_counts_as_written(
     front: Front, appends: AppendFront, warehouse: Client, dataset: str
 ) -> None:
     make_table(warehouse, dataset)
-    streaming = {"method": "storage_write", "storage_endpoint_url": appends.url}
+    streaming: dict[str, Any] = {"method": "storage_write", "storage_endpoint_url": appends.url}
     subject = sink(front.url, dataset, **streaming)
     batch = of(subject, make_records(4))
     with appends.losing_appends():
@@ -395,7 +395,7 @@ def test_rows_that_the_stream_refuses_are_named(
 def test_a_young_table_gets_no_stream(
     bigquery: servers.BigQuery, front: Front, appends: AppendFront, warehouse: Client, dataset: str
 ) -> None:
-    options = {"method": "storage_write", "storage_endpoint_url": appends.url, "create_table": {}}
+    options: dict[str, Any] = {"method": "storage_write", "storage_endpoint_url": appends.url, "create_table": {}}
     subject = sink(front.url, dataset, **options, min_table_age=600.0)
 
     async def prepare() -> None:
@@ -411,7 +411,7 @@ def test_a_stream_that_is_gone_is_made_anew_only_if_nothing_can_have_been_writte
     front: Front, appends: AppendFront, warehouse: Client, dataset: str
 ) -> None:
     make_table(warehouse, dataset)
-    options = {"method": "storage_write", "storage_endpoint_url": appends.url}
+    options: dict[str, Any] = {"method": "storage_write", "storage_endpoint_url": appends.url}
     subject = sink(front.url, dataset, **options)
     gone = f"projects/{PROJECT}/datasets/{dataset}/tables/scans/streams/gone"
     for attempt, burned, applied in ((1, True, "no"), (2, False, "unknown")):
@@ -465,7 +465,7 @@ def test_an_appends_status_is_judged_by_its_code_and_mends(
     applied: str,
 ) -> None:
     make_table(warehouse, dataset)
-    options = {"method": "storage_write", "storage_endpoint_url": appends.url}
+    options: dict[str, Any] = {"method": "storage_write", "storage_endpoint_url": appends.url}
     subject = sink(front.url, dataset, **options)
     with appends.scripted(lambda call: Status(code) if call.method.endswith("/AppendRows") else None):
         [error] = outcome(subject, of(subject, make_records(2)))
