@@ -9,7 +9,7 @@ import structlog
 from scribe_export.accepted import Accepted
 from scribe_export.errors import InvalidScan, Rejected, ScribeExportError, SinkError, Transient
 from scribe_export.exporter import Exporter
-from scribe_export.intake import Origin
+from scribe_export.identify import Origin
 from scribe_export.interface import Scanner
 from scribe_export.journal.requests import accept, find_request, finish, start, unfinished
 from scribe_export.model import Incoming, ScanRequest

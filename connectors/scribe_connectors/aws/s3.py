@@ -1,6 +1,7 @@
 """Scans as objects in S3, or in a store that speaks its protocol."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlencode
 
@@ -88,9 +89,12 @@ class S3Sink(ObjectSink):
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         offline = S3Sink(self.options, self.context)
         rehearsal = offline._bucket.client.rehearse(lambda _: Answer(headers={"ETag": '"offline"'}))
-        await offline.write(encoded)
+        requests: list[Request] = []
+        for item in encoded.payload:
+            await to_thread.run_sync(offline.create, item.key, item)
+            requests += [replace(one, records=item.members) for one in rehearsal.requests[len(requests) :]]
         await offline.close()
-        return sorted(rehearsal.requests, key=lambda request: request.target)
+        return requests
 
     def check_key(self, key: str) -> None:
         if len(key) > MAX_KEY:
