@@ -1,0 +1,103 @@
+"""What `plan --json` prints is what goes over the wire, date and signature aside.
+
+A connector adds its sinks to `CASES` and, if no fixture of `support.wire.Wire` reaches its service yet, a fixture. The
+destination under test is named ``it``; others may stand beside it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+from support.front import Answer, Front
+from support.wire import Wire, delivered, on_the_wire, planned, told
+
+from scribe_connectors.aws._rehearsal import lasting
+from scribe_export.cli.main import main
+from scribe_export.model import Request
+from scribe_local import servers
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def scan(scan_id: int | str, *, day: int = 1, audio: int = 20, **more: Any) -> bytes:
+    document: dict[str, Any] = {"scan_id": scan_id, "timestamp": f"2026-03-{day:02d}T09:30:00", **more}
+    document["interpretation"] = {
+        "confidence_scores": {"overall": 0.9},
+        "pattern_matches": {"materials": [{"material": "oak"}]},
+    }
+    return json.dumps(document | {"response": {"audio_data": [0.25] * audio}}, ensure_ascii=False).encode()
+
+
+TRANSPORT = frozenset({"host", "accept-encoding", "connection"})
+"""Headers of HTTP's own, which say nothing of a delivery."""
+SCANS = [scan(1), scan(2, day=2), scan("Eiche/ä b"), scan(4, note="木\n")]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sink's options, beside those that reach its service; `wire` names the fixture that does."""
+
+    wire: str
+    options: Mapping[str, Any]
+    scans: Sequence[bytes] = field(default_factory=lambda: SCANS)
+    claims: bool = False
+    """Scans that are too large are kept in an archive at the same service."""
+
+
+PER_SCAN = {"type": "aws_s3", "key": "scans/{timestamp:%Y/%m/%d}/scan-{scan_id}.json"}
+PER_BATCH = {"type": "aws_s3", "key": "scans/dt={timestamp:%Y-%m-%d}/{batch_id}.{ext}"}
+CASES = {
+    "aws_s3 one object a scan": Case("s3_wire", PER_SCAN),
+    "aws_s3 every setting": Case(
+        "s3_wire",
+        PER_SCAN
+        | {
+            "encryption": {"kms_key": "alias/scribe"},
+            "storage_class": "STANDARD_IA",
+            "tags": {"app": "scribe", "zwei": "ä &="},
+            "expected_bucket_owner": "000000000000",
+            "fields": {"exclude": ["response.audio_data"]},
+        },
+    ),
+    "aws_s3 one object a batch": Case("s3_wire", PER_BATCH),
+    "aws_s3 one compressed object a batch": Case(
+        "s3_wire", PER_BATCH | {"compression": "zstd", "encryption": "AES256"}
+    ),
+}
+
+
+@pytest.fixture
+def s3_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
+    with Front(ministack.port, unavailable=Answer(503), denied=Answer(403)) as front:
+        # HEAD of the bucket.
+        yield _aws(front, {"bucket": bucket}, opening=lambda request: request.method == "HEAD")
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_was_planned_went_over_the_wire(request: pytest.FixtureRequest, tmp_path: Path, case: Case) -> None:
+    wire: Wire = request.getfixturevalue(case.wire)
+    destinations = {"it": {**wire.options, **case.options}}
+    uuid = delivered(tmp_path, destinations, case.scans)
+    plan = planned(tmp_path, destinations, case.scans, uuid=uuid)
+    came = on_the_wire(wire)
+    assert came, "nothing was sent"
+    assert told(plan) == came
+    carried = [
+        one for batch in plan["destinations"]["it"]["batches"] for sent in batch["requests"] for one in sent["scans"]
+    ]
+    assert sorted(carried) == sorted(str(json.loads(body)["scan_id"]) for body in case.scans)
+
+
+def _aws(front: Front, options: Mapping[str, Any], *, opening: Any) -> Wire:
+    auth = {"access_key_id": servers.ACCESS_KEY, "secret_access_key": servers.SECRET_KEY}
+    return Wire(
+        options={**options, "region": servers.REGION, "endpoint_url": front.url, "auth": auth},
+        received=lambda: [Request(one.method, front.url + one.path, one.headers, one.body) for one in front.received],
+        opening=opening,
+        lasting=lambda headers: lasting({name: value for name, value in headers.items() if name not in TRANSPORT}),
+    )
