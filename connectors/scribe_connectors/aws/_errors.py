@@ -16,7 +16,9 @@ _THROTTLED = frozenset(
     {
         "BandwidthLimitExceeded",
         "EC2ThrottledException",
+        "KmsThrottled",
         "LimitExceededException",
+        "OverLimit",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
@@ -51,29 +53,52 @@ CREDENTIALS = frozenset(
 _OPERATOR = CREDENTIALS | {
     "AccessDenied",
     "AccessDeniedException",
+    "AWS.SimpleQueueService.BatchRequestTooLong",
+    "AWS.SimpleQueueService.NonExistentQueue",
     "AccountProblem",
     "AllAccessDisabled",
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
+    "InvalidAddress",
     "InvalidBucketName",
     "InvalidBucketState",
     "InvalidEncryptionAlgorithmError",
+    "InvalidSecurity",
     "InvalidStorageClass",
     "InvalidTag",
     "InvalidTagError",
+    "KmsAccessDenied",
+    "KmsDisabled",
+    "KmsInvalidKeyUsage",
+    "KmsInvalidState",
+    "KmsNotFound",
+    "KmsOptInRequired",
     "MethodNotAllowed",
     "NoSuchBucket",
     "NotImplemented",
     "NotSignedUp",
     "OptInRequired",
     "PermanentRedirect",
+    "QueueDoesNotExist",
+    "ResourceNotFoundException",
     "RequestTimeTooSkewed",
     "UnauthorizedOperation",
+    "UnsupportedOperation",
     "301",
     "401",
     "403",
 }
-_RECORD = frozenset({"EntityTooLarge", "InvalidArgument", "InvalidURI", "KeyTooLongError", "MetadataTooLarge"})
+_RECORD = frozenset(
+    {
+        "EntityTooLarge",
+        "InvalidArgument",
+        "InvalidMessageContents",
+        "InvalidParameterValue",
+        "InvalidURI",
+        "KeyTooLongError",
+        "MetadataTooLarge",
+    }
+)
 _CONNECTION_NEVER_MADE = (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError)
 _SETUP = (
     boto.CredentialRetrievalError,
@@ -103,6 +128,16 @@ def classify(error: Exception) -> SinkError | None:
     if isinstance(error, boto.SSLError) and _untrusted(error):
         return Misconfigured(f"{error}; set tls.ca_file if the endpoint has a certificate of your own")
     return Transient(str(error)) if isinstance(error, boto.BotoCoreError) else None
+
+
+def of_entry(code: str, message: str, *, sender_fault: bool) -> SinkError:
+    """What failed of a request that succeeded: one entry of a batch, by its own code."""
+    text = f"{code}: {message}"
+    if code in _OPERATOR:
+        return Misconfigured(text)
+    if code in _THROTTLED:
+        return Throttled(text, applied="no")
+    return Rejected(text) if sender_fault else Transient(text, applied="no")
 
 
 def code_of(error: Exception) -> str:
