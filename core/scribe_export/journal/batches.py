@@ -146,12 +146,12 @@ def member_digest(journal: str, destination: int, members: Sequence[Identified])
 
 
 def frozen(db: Database, shape: Mapping[str, Any]) -> FrozenShape:
-    """The row of a shape, made if new."""
+    """The row of a shape, made if new; its values as they are read back, so that every attempt sees the same."""
     text = json.dumps(shape, sort_keys=True)
     row = db.connection.execute("SELECT id FROM shape WHERE json=?", (text,)).fetchone()
     if row is None:
         row = db.connection.execute("INSERT INTO shape(json) VALUES(?) RETURNING id", (text,)).fetchone()
-    return FrozenShape(int(row[0]), shape)
+    return FrozenShape(int(row[0]), json.loads(text))
 
 
 def batches(db: Database, destination: int | None = None, state: str = "open") -> list[SealedBatch]:
