@@ -8,20 +8,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from support.front import Answer, Front
-from support.wire import Wire, delivered, on_the_wire, planned, told
+from support.queues import new_queue
+from support.s3 import aws_client
+from support.wire import Told, Wire, delivered, on_the_wire, planned, told
 
 from scribe_connectors.aws._rehearsal import lasting
 from scribe_export.cli.main import main
 from scribe_export.model import Request
 from scribe_local import servers
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 
 def scan(scan_id: int | str, *, day: int = 1, audio: int = 20, **more: Any) -> bytes:
@@ -49,8 +48,13 @@ class Case:
     """Scans that are too large are kept in an archive at the same service."""
 
 
-PER_SCAN = {"type": "aws_s3", "key": "scans/{timestamp:%Y/%m/%d}/scan-{scan_id}.json"}
-PER_BATCH = {"type": "aws_s3", "key": "scans/dt={timestamp:%Y-%m-%d}/{batch_id}.{ext}"}
+PER_SCAN: dict[str, Any] = {"type": "aws_s3", "key": "scans/{timestamp:%Y/%m/%d}/scan-{scan_id}.json"}
+PER_BATCH: dict[str, Any] = {"type": "aws_s3", "key": "scans/dt={timestamp:%Y-%m-%d}/{batch_id}.{ext}"}
+SQS: dict[str, Any] = {"type": "aws_sqs"}
+SMALL: dict[str, Any] = {"max_message_bytes": "4KiB"}
+CLAIM: dict[str, Any] = {"action": "claim_check", "destination": "archive"}
+MANY = [scan(number, audio=number) for number in range(1, 24)]
+LARGE = [scan(1), scan(2, audio=2000), scan(3)]
 CASES = {
     "aws_s3 one object a scan": Case("s3_wire", PER_SCAN),
     "aws_s3 every setting": Case(
@@ -70,6 +74,19 @@ CASES = {
     ),
 }
 
+CASES |= {
+    "aws_sqs standard queue": Case(
+        "sqs_wire", SQS | {"message_group": "{source}", "attributes": {"material": "{material}"}, "delay": "5s"}, MANY
+    ),
+    "aws_sqs requests within their bytes": Case(
+        "sqs_wire", SQS | {"max_request_bytes": "1KiB", "max_message_bytes": "1KiB"}, MANY
+    ),
+    "aws_sqs FIFO queue": Case("fifo_wire", SQS),
+    "aws_sqs FIFO queue in order": Case("fifo_wire", SQS | {"ordering_key": "{timestamp:%d}"}),
+    "aws_sqs trimmed": Case("sqs_wire", SQS | SMALL | {"oversize": {"action": "trim"}}, LARGE),
+    "aws_sqs claim check": Case("sqs_wire", SQS | SMALL | {"oversize": CLAIM}, LARGE, claims=True),
+}
+
 
 @pytest.fixture
 def s3_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
@@ -78,10 +95,38 @@ def s3_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
         yield _aws(front, {"bucket": bucket}, opening=lambda request: request.method == "HEAD")
 
 
+@pytest.fixture
+def sqs_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
+    yield from _sqs(ministack, bucket, fifo=False)
+
+
+@pytest.fixture
+def fifo_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
+    yield from _sqs(ministack, bucket, fifo=True)
+
+
+def _sqs(ministack: servers.LocalServer, bucket: str, *, fifo: bool) -> Iterator[Wire]:
+    client = aws_client(ministack.url, "sqs")
+    url = new_queue(client, fifo=fifo)
+    client.close()
+    with Front(ministack.port, unavailable=Answer(503), denied=Answer(403)) as front:
+        wire = _aws(front, {"queue_url": url}, opening=lambda request: _target(request).endswith("GetQueueAttributes"))
+        store = {**wire.options, "type": "aws_s3", "bucket": bucket, "key": "all/{scan_id}.json", "when": "false"}
+        store.pop("queue_url")
+        yield replace(wire, store=store, opening=lambda request: request.method == "HEAD" or wire.opening(request))
+
+
+def _target(request: Request) -> str:
+    return request.headers.get("x-amz-target", "")
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_was_planned_went_over_the_wire(request: pytest.FixtureRequest, tmp_path: Path, case: Case) -> None:
     wire: Wire = request.getfixturevalue(case.wire)
     destinations = {"it": {**wire.options, **case.options}}
+    if case.claims:
+        assert wire.store, "the service of this wire keeps no claims"
+        destinations["archive"] = dict(wire.store)
     uuid = delivered(tmp_path, destinations, case.scans)
     plan = planned(tmp_path, destinations, case.scans, uuid=uuid)
     came = on_the_wire(wire)
@@ -101,3 +146,23 @@ def _aws(front: Front, options: Mapping[str, Any], *, opening: Any) -> Wire:
         opening=opening,
         lasting=lambda headers: lasting({name: value for name, value in headers.items() if name not in TRANSPORT}),
     )
+
+
+def test_the_command_prints_what_the_exporter_would_send(s3_wire: Wire, tmp_path: Path) -> None:
+    """Only the moment of journalling differs, and what is made of a journal's own uuid."""
+    destinations = {"it": {**s3_wire.options, **PER_BATCH}}
+    expected = planned(tmp_path, destinations, SCANS, uuid="0" * 32)
+    scans = tmp_path / "scans.jsonl"
+    scans.write_bytes(b"\n".join(SCANS))
+    config = tmp_path / "it" / "export.yaml"
+    ended = CliRunner().invoke(main, ["plan", "--json", str(config), str(scans)])
+    assert ended.exit_code == 0, ended.output
+    assert s3_wire.received() == []
+    document = json.loads(ended.stdout)
+    assert _without_order(told(document)) == _without_order(told(expected))
+
+
+def _without_order(requests: Sequence[Told]) -> list[Told]:
+    order = "x-amz-meta-scribe-order"
+    assert all(order in one.headers for one in requests)
+    return [replace(one, headers={**one.headers, order: ""}) for one in requests]

@@ -40,6 +40,7 @@ class Wire:
     received: Callable[[], Sequence[Request]]
     opening: Callable[[Request], bool] = lambda _: False
     lasting: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
+    store: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

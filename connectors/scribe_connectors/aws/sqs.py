@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -166,7 +167,8 @@ class SqsSink(Sink):
         rehearsal = offline._queue.client.rehearse(_all_taken)
         await offline.write(encoded)
         await offline.close()
-        return sorted(rehearsal.requests, key=lambda request: min(map(int, _ids(request)), default=0))
+        requests = [replace(request, records=tuple(map(int, _ids(request)))) for request in rehearsal.requests]
+        return sorted(requests, key=lambda request: request.records[0])
 
     def _send(self, part: Part) -> Mapping[int, SinkError]:
         answer = self._queue.sqs.send_message_batch(QueueUrl=self._queue.url, Entries=part.payload)
