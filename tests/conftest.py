@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.missing import missing
@@ -61,6 +61,23 @@ def moto(pytestconfig: pytest.Config) -> Iterator[servers.LocalServer]:
 def fake_gcs() -> Iterator[servers.LocalServer]:
     """Cloud Storage."""
     yield from _started(servers.fake_gcs)
+
+
+@pytest.fixture(scope="session")
+def pubsub() -> Iterator[servers.LocalServer]:
+    """Pub/Sub."""
+    yield from _started(servers.pubsub)
+
+
+@pytest.fixture(scope="session")
+def gcs(fake_gcs: servers.LocalServer) -> Iterator[Any]:
+    """A genuine client."""
+    # Google's libraries take long to import, and most tests do without.
+    from support.gcs import gcs_client
+
+    client = gcs_client(fake_gcs.url)
+    yield client
+    client.close()
 
 
 @pytest.fixture(params=["ministack", "moto"])

@@ -47,7 +47,8 @@ class Front:
         self._target = target_port
         self._unavailable, self._denied = unavailable, denied
         self._answer: Answer | None = None
-        self._losing = False
+        self._losing: Callable[[Received], bool] = _none
+        self._shortened: Callable[[Received, bytes], bytes] = _whole
         self._refused = ""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -83,11 +84,11 @@ class Front:
         self._answer = None
 
     @contextmanager
-    def losing_answers(self) -> Iterator[None]:
-        """Requests that change something are passed on, and their connections break before the answer."""
-        self._losing = True
+    def losing_answers(self, which: Callable[[Received], bool] | None = None) -> Iterator[None]:
+        """Requests that change something, or `which`, are passed on, and their connections break before the answer."""
+        self._losing = which or _changing
         yield
-        self._losing = False
+        self._losing = _none
 
     @contextmanager
     def refusing(self, part: str) -> Iterator[None]:
@@ -111,6 +112,13 @@ class Front:
         self._meddling = (request, answer)
         yield
         self._meddling = None
+
+    @contextmanager
+    def shortened(self, answer: Callable[[Received, bytes], bytes]) -> Iterator[None]:
+        """Connections break within the answer's body where `answer` gives less of it, within the block."""
+        self._shortened = answer
+        yield
+        self._shortened = _whole
 
     def _own_answer(self, came: Received) -> Answer | None:
         if self._refused and self._refused in came.path:
@@ -151,13 +159,23 @@ class Front:
                     found = meddling[1](came, found) if meddling else found
                 finally:
                     there.close()
-                if front._losing and self.command not in {"GET", "HEAD"}:
+                if front._losing(came):
                     self.close_connection = True
                     return
                 hop = {"connection", "transfer-encoding", "content-length", "date", "server", "keep-alive"}
                 kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in hop]
+                # Where to go on from there leads through the front again.
+                inner = f"http://127.0.0.1:{front._target}"
+                kept = [
+                    (name, value.replace(inner, front.url) if name.lower() == "location" else value)
+                    for name, value in kept
+                ]
                 length = answer.getheader("Content-Length") if self.command == "HEAD" else None
-                self._send(answer.status, kept, found, length)
+                part = front._shortened(came, found)
+                if len(part) < len(found):
+                    self.close_connection = True
+                    length = str(len(found))
+                self._send(answer.status, kept, part, length)
 
             def _send(
                 self, status: int, headers: list[tuple[str, str]], body: bytes, length: str | None = None
@@ -174,3 +192,15 @@ class Front:
                 """Nothing: requests are counted instead."""
 
         return Handler
+
+
+def _none(_: Received) -> bool:
+    return False
+
+
+def _changing(came: Received) -> bool:
+    return came.method not in {"GET", "HEAD"}
+
+
+def _whole(_: Received, answer: bytes) -> bytes:
+    return answer

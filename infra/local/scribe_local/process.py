@@ -45,7 +45,8 @@ class Server:
 
     It runs in a session of its own, so Ctrl-C reaches only the process that owns it, and on Linux it is killed when the
     thread that started it ends: start it from a thread that lives as long as it should. `ready` is the path that
-    answers 200 once it serves; `log` is where its output goes. Starting again uses the same port, command and files.
+    answers 200 once it serves; None for a server that speaks no HTTP/1.1 and serves once it accepts connections. `log` is
+    where its output goes. Starting again uses the same port, command and files.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Server:
         command: Sequence[str],
         *,
         port: int,
-        ready: str,
+        ready: str | None,
         log: Path,
         environment: Mapping[str, str] | None = None,
         deadline: float = 30.0,
@@ -71,7 +72,12 @@ class Server:
     @property
     def url(self) -> str:
         """Without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}"
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self.port}"
 
     @property
     def running(self) -> bool:
@@ -153,10 +159,14 @@ class Server:
                 return
             time.sleep(_POLL)
         raise ServerFailed(
-            f"{self.name} does not answer at {self.url}{self._ready} after {self._deadline:g} s:\n{self.log_tail()}"
+            f"{self.name} does not answer at {self.url}{self._ready or ''} after {self._deadline:g} s:\n{self.log_tail()}"
         )
 
     def _answers(self) -> bool:
+        if self._ready is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=2):
+                return True
+            return False
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
             connection.request("GET", self._ready)

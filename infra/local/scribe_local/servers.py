@@ -29,7 +29,7 @@ class LocalServer(Server):
         folder: "Folder",
         *,
         port: int,
-        ready: str,
+        ready: str | None,
         deadline: float = 30.0,
         **environment: str,
     ) -> None:
@@ -170,6 +170,15 @@ def fake_gcs(*, folder: Path | None = None, port: int | None = None) -> LocalSer
     command = [str(program), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
     command += ["-external-url", f"http://{own}", "-public-host", own, "-log-level", "warn"]
     return LocalServer("fake-gcs-server", command, place, port=port, ready="/_internal/healthcheck")
+
+
+def pubsub(*, folder: Path | None = None, port: int | None = None) -> LocalServer:
+    """Pub/Sub, in memory, to be entered or started. Raises `ServerMissing`."""
+    if importlib.util.find_spec("google") is None or importlib.util.find_spec("google.pubsub_v1") is None:
+        raise ServerMissing("the Pub/Sub server needs google-cloud-pubsub: run `pip install 'scribe-export[gcp]'`")
+    place, port = Folder(folder), port or free_port()
+    command = [sys.executable, "-m", "scribe_local.pubsub", f"--port={port}"]
+    return LocalServer("pubsub", command, place, port=port, ready=None)
 
 
 def _fake_gcs_program() -> Path:
