@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from support.missing import missing
@@ -16,6 +16,8 @@ from scribe_local.process import ServerMissing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+Started = TypeVar("Started", bound=servers.LocalServer)
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +82,12 @@ def gcs(fake_gcs: servers.LocalServer) -> Iterator[Any]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def bigquery() -> Iterator[servers.BigQuery]:
+    """BigQuery, in memory. A test that changes its settings brings the defaults back."""
+    yield from _started(servers.bigquery)
+
+
 @pytest.fixture(params=["ministack", "moto"])
 def aws(request: pytest.FixtureRequest) -> servers.LocalServer:
     """Each of the servers that stand in for AWS, one after the other."""
@@ -97,7 +105,7 @@ def _cloud(pytestconfig: pytest.Config, make: Callable[[], servers.LocalServer])
     yield from _started(make)
 
 
-def _started(make: Callable[[], servers.LocalServer]) -> Iterator[servers.LocalServer]:
+def _started(make: Callable[[], Started]) -> Iterator[Started]:
     try:
         server = make()
     except ServerMissing as error:

@@ -142,6 +142,7 @@ class RestClient(Generic[T]):
         folder: Path,
         timeout: float,
         connections: int,
+        about_credentials: Callable[[Exception], bool] = speaks_of_credentials,
     ) -> None:
         """`endpoint` is Google's own, such as ``https://storage.googleapis.com``."""
         self._endpoint = options.endpoint_url or endpoint
@@ -150,7 +151,7 @@ class RestClient(Generic[T]):
         self._connections = connections
         self._rehearsal: Rehearsal | None = None
         self._rest: Rest | None = None
-        self._shared = Shared(lambda: make(self._parts()), lambda _: self._close())
+        self._shared = Shared(lambda: make(self._parts()), lambda _: self._close(), about_credentials)
         self.get, self.failed, self.close = self._shared.get, self._shared.failed, self._shared.close
 
     def rehearse(self, answer: Callable[[Request], Answer]) -> Rehearsal:

@@ -78,7 +78,7 @@ class ObjectForm:
             template=KeyTemplate.parse(shape["key"]),
             compression=shape["compression"],
             selection=None if fields is None else Selection(FieldsOptions.model_validate(fields)),
-            timezone=_timezone(shape["timezone"]),
+            timezone=timezone_named(shape["timezone"]),
         )
 
     @property
@@ -205,7 +205,8 @@ def _placed(record: Record, assume: tzinfo, version: int | None) -> Record:
     )
 
 
-def _timezone(name: str) -> tzinfo:
+def timezone_named(name: str) -> tzinfo:
+    """From what ``str`` gave for it."""
     match = re.fullmatch(r"UTC([+-])(\d\d):(\d\d)", name)
     if not match:
         return UTC if name == "UTC" else ZoneInfo(name)

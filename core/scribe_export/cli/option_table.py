@@ -32,9 +32,10 @@ def option_rows(model: type[BaseModel], *, without: type[BaseModel] | None = Non
         meaning = plain(field.description or "")
         nested = [kind for kind in _parts(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
         default = "required" if not prefix and name == "type" else _default(field)
-        yield Row(prefix + name, _value(field.annotation, field.metadata), default, meaning)
+        shown = prefix + (field.alias or name)
+        yield Row(shown, _value(field.annotation, field.metadata), default, meaning)
         for kind in nested:
-            yield from option_rows(kind, prefix=f"{prefix}{name}.")
+            yield from option_rows(kind, prefix=f"{shown}.")
 
 
 def plain(text: str) -> str:

@@ -283,8 +283,9 @@ class Lane:
             place = await prepare(self.sink, encoded.batch)
             if isinstance(place, Failed):
                 return place
-            await self._store.do(lambda db: take_note(db, batch, place))
-            encoded = replace(encoded, batch=replace(encoded.batch, note=place))
+            if place:
+                await self._store.do(lambda db: take_note(db, batch, place))
+                encoded = replace(encoded, batch=replace(encoded.batch, note=place))
         return await write(self.sink, encoded)
 
     async def _settle(self, batch: SealedBatch, outcome: Outcome) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -12,6 +13,9 @@ from scribe_export.interface import Connector, Sink
 from scribe_export.model import Batch, Encoded, Record
 
 AnyConnector = TypeVar("AnyConnector", bound=Connector[Any])
+
+PLACES: dict[str, str] = {}
+"""What `Sink.prepare` answered for a batch's id, as a journal keeps it; emptied before each check."""
 
 
 @asynccontextmanager
@@ -46,8 +50,13 @@ def seal_one(sink: Sink, records: Sequence[Record], *, journal: str = "contract"
 
 
 async def encode(sink: Sink, batch: Batch) -> Encoded:
-    """Encode in a worker thread, as a lane does."""
-    return await anyio.to_thread.run_sync(sink.encode, batch)
+    """Encode in a worker thread and take the batch's place at the service, as a lane does."""
+    encoded = await anyio.to_thread.run_sync(sink.encode, batch)
+    if type(sink).prepare is Sink.prepare or encoded.refused:
+        return encoded
+    if not PLACES.get(batch.id):
+        PLACES[batch.id] = await sink.prepare(encoded.batch)
+    return replace(encoded, batch=replace(encoded.batch, note=PLACES[batch.id]))
 
 
 async def send(sink: Sink, batch: Batch) -> str | None:

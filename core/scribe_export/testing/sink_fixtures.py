@@ -14,6 +14,7 @@ from scribe_export.model import EffectClass, Record
 from scribe_export.testing.destination import Destination, Faults
 from scribe_export.testing.expect import expect
 from scribe_export.testing.records import make_record, make_records, scan_body
+from scribe_export.testing.sealing import PLACES
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 MakeSink = Callable[[], Sink]
@@ -31,6 +32,10 @@ class SinkFixtures:
     """Why the service takes a batch whole or not at all; empty if it may take part of one."""
     patience: ClassVar[float] = 30.0
     """Seconds after which a call that should have returned is taken to hang."""
+
+    @pytest.fixture(autouse=True)
+    def _no_places(self) -> None:
+        PLACES.clear()
 
     @pytest.fixture
     def sink(self) -> MakeSink:

