@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from scribe_export.errors import Misconfigured, PartialFailure, SinkError, Throttled, Transient
+from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkError, Throttled, Transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Requests:
     """Sends the parts of batches, `concurrency` at once over all batches.
 
     `send` makes one request and returns the errors of records that failed, by index; raising fails the whole part.
-    `classify` puts what it raises in the framework's terms; None means a bug.
+    `classify` puts what it raises in the framework's terms; None means a bug. With `in_order` the parts of one batch go
+    one after another, and none after one that failed.
     """
 
     def __init__(
@@ -31,15 +32,16 @@ class Requests:
         *,
         classify: Callable[[Exception], SinkError | None],
         concurrency: int,
+        in_order: bool = False,
     ) -> None:
-        self._send, self._classify, self._concurrency = send, classify, concurrency
+        self._send, self._classify, self._concurrency, self._in_order = send, classify, concurrency, in_order
         self._limiter: anyio.CapacityLimiter | None = None
 
     async def write(self, parts: Sequence[Part]) -> None:
         """Return when every record was taken; raise one error for all, or `PartialFailure`."""
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._concurrency)
-        outcomes = _Outcomes(min(self._concurrency, len(parts)))
+        outcomes = _Outcomes(1 if self._in_order else min(self._concurrency, len(parts)), in_order=self._in_order)
         waiting = iter(parts)
         if outcomes.workers == 1:
             await self._work(waiting, outcomes, self._limiter)
@@ -67,8 +69,9 @@ class Requests:
 class _Outcomes:
     """What became of the parts of one write."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, in_order: bool) -> None:
         self.workers = workers
+        self._in_order = in_order
         self.stopped: SinkError | None = None
         self._acked: set[int] = set()
         self._errors: dict[int, SinkError] = {}
@@ -78,6 +81,9 @@ class _Outcomes:
     def take(self, part: Part, errors: Mapping[int, SinkError]) -> None:
         self._acked.update(index for index in part.members if index not in errors)
         self._errors.update(errors)
+        if self._in_order:
+            waits = [error for error in errors.values() if not isinstance(error, Rejected)]
+            self.stopped = self.stopped or (_not_tried(waits[0]) if waits else None)
 
     def fail(self, part: Part, error: Exception) -> None:
         if not isinstance(error, SinkError):
@@ -87,11 +93,11 @@ class _Outcomes:
         self._errors.update(dict.fromkeys(part.members, error))
         if isinstance(error, Misconfigured):
             self.stopped = error
-        elif isinstance(error, Transient) and not self._acked and self._failed_parts >= self.workers:
+        elif isinstance(error, Transient) and (
+            self._in_order or (not self._acked and self._failed_parts >= self.workers)
+        ):
             # Every worker met a failing service: the rest would only wait for the same.
-            self.stopped = self.stopped or Transient(
-                f"not tried, the others failed: {error}", retry_after=error.retry_after, applied="no"
-            )
+            self.stopped = self.stopped or _not_tried(error)
 
     def conclude(self) -> None:
         if not self._errors and not self._bugs:
@@ -103,6 +109,11 @@ class _Outcomes:
             if one and not self._bugs:
                 raise one
         raise PartialFailure(self._acked, self._errors)
+
+
+def _not_tried(error: SinkError) -> SinkError:
+    delay = error.retry_after if isinstance(error, Transient) else None
+    return Transient(f"not tried, the others failed: {error}", retry_after=delay, applied="no")
 
 
 def one_for_all(errors: Iterable[SinkError]) -> SinkError | None:

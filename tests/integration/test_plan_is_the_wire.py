@@ -1,7 +1,6 @@
 """What `plan --json` prints is what goes over the wire, date and signature aside.
 
-A connector adds its sinks to `CASES` and, if no fixture of `support.wire.Wire` reaches its service yet, a fixture. The
-destination under test is named ``it``; others may stand beside it.
+A connector adds its sinks' variants to `CASES` and, if none reaches its service yet, a wire to `support.wires`.
 """
 
 import json
@@ -12,14 +11,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.front import Answer, Front
-from support.queues import new_queue
-from support.s3 import aws_client
+from support import wires
 from support.wire import Told, Wire, delivered, on_the_wire, planned, told
 
-from scribe_connectors.aws._rehearsal import lasting
 from scribe_export.cli.main import main
-from scribe_export.model import Request
 from scribe_local import servers
 
 
@@ -32,8 +27,6 @@ def scan(scan_id: int | str, *, day: int = 1, audio: int = 20, **more: Any) -> b
     return json.dumps(document | {"response": {"audio_data": [0.25] * audio}}, ensure_ascii=False).encode()
 
 
-TRANSPORT = frozenset({"host", "accept-encoding", "connection"})
-"""Headers of HTTP's own, which say nothing of a delivery."""
 SCANS = [scan(1), scan(2, day=2), scan("Eiche/ä b"), scan(4, note="木\n")]
 
 
@@ -51,6 +44,8 @@ class Case:
 PER_SCAN: dict[str, Any] = {"type": "aws_s3", "key": "scans/{timestamp:%Y/%m/%d}/scan-{scan_id}.json"}
 PER_BATCH: dict[str, Any] = {"type": "aws_s3", "key": "scans/dt={timestamp:%Y-%m-%d}/{batch_id}.{ext}"}
 SQS: dict[str, Any] = {"type": "aws_sqs"}
+PUBSUB: dict[str, Any] = {"type": "gcp_pubsub"}
+BIGQUERY: dict[str, Any] = {"type": "gcp_bigquery"}
 SMALL: dict[str, Any] = {"max_message_bytes": "4KiB"}
 CLAIM: dict[str, Any] = {"action": "claim_check", "destination": "archive"}
 MANY = [scan(number, audio=number) for number in range(1, 24)]
@@ -86,38 +81,69 @@ CASES |= {
     "aws_sqs trimmed": Case("sqs_wire", SQS | SMALL | {"oversize": {"action": "trim"}}, LARGE),
     "aws_sqs claim check": Case("sqs_wire", SQS | SMALL | {"oversize": CLAIM}, LARGE, claims=True),
 }
+CASES |= {
+    "gcp_storage one object a scan": Case("gcs_wire", PER_SCAN | {"type": "gcp_storage"}),
+    "gcp_storage every setting": Case(
+        "gcs_wire",
+        PER_SCAN
+        | {
+            "type": "gcp_storage",
+            "storage_class": "NEARLINE",
+            "metadata": {"app": "scribe"},
+            "fields": {"exclude": ["response.audio_data"]},
+        },
+    ),
+    "gcp_storage one compressed object a batch": Case(
+        "gcs_wire", PER_BATCH | {"type": "gcp_storage", "compression": "gzip"}
+    ),
+    "gcp_pubsub without order": Case("pubsub_wire", PUBSUB, MANY),
+    "gcp_pubsub requests within their bytes": Case(
+        "pubsub_wire", PUBSUB | {"max_request_bytes": "2KiB", "max_message_bytes": "1KiB"}, MANY
+    ),
+    "gcp_pubsub in order": Case(
+        "pubsub_wire", PUBSUB | {"ordering_key": "{timestamp:%d}", "attributes": {"material": "{material}"}}
+    ),
+    "gcp_pubsub trimmed": Case("pubsub_wire", PUBSUB | SMALL | {"oversize": {"action": "trim"}}, LARGE),
+    "gcp_bigquery load": Case("bigquery_wire", BIGQUERY),
+    "gcp_bigquery load, compressed": Case("bigquery_wire", BIGQUERY | {"compression": "gzip"}),
+    "gcp_bigquery insert_rows": Case("bigquery_wire", BIGQUERY | {"method": "insert_rows"}, MANY),
+}
 
 
 @pytest.fixture
 def s3_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
-    with Front(ministack.port, unavailable=Answer(503), denied=Answer(403)) as front:
-        # HEAD of the bucket.
-        yield _aws(front, {"bucket": bucket}, opening=lambda request: request.method == "HEAD")
+    with wires.s3(ministack, bucket) as wire:
+        yield wire
 
 
 @pytest.fixture
 def sqs_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
-    yield from _sqs(ministack, bucket, fifo=False)
+    with wires.sqs(ministack, bucket, fifo=False) as wire:
+        yield wire
 
 
 @pytest.fixture
 def fifo_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
-    yield from _sqs(ministack, bucket, fifo=True)
+    with wires.sqs(ministack, bucket, fifo=True) as wire:
+        yield wire
 
 
-def _sqs(ministack: servers.LocalServer, bucket: str, *, fifo: bool) -> Iterator[Wire]:
-    client = aws_client(ministack.url, "sqs")
-    url = new_queue(client, fifo=fifo)
-    client.close()
-    with Front(ministack.port, unavailable=Answer(503), denied=Answer(403)) as front:
-        wire = _aws(front, {"queue_url": url}, opening=lambda request: _target(request).endswith("GetQueueAttributes"))
-        store = {**wire.options, "type": "aws_s3", "bucket": bucket, "key": "all/{scan_id}.json", "when": "false"}
-        store.pop("queue_url")
-        yield replace(wire, store=store, opening=lambda request: request.method == "HEAD" or wire.opening(request))
+@pytest.fixture
+def gcs_wire(fake_gcs: servers.LocalServer) -> Iterator[Wire]:
+    with wires.gcs(fake_gcs) as wire:
+        yield wire
 
 
-def _target(request: Request) -> str:
-    return request.headers.get("x-amz-target", "")
+@pytest.fixture
+def pubsub_wire(pubsub: servers.LocalServer) -> Iterator[Wire]:
+    with wires.pubsub(pubsub) as wire:
+        yield wire
+
+
+@pytest.fixture
+def bigquery_wire(bigquery: servers.BigQuery) -> Iterator[Wire]:
+    with wires.bigquery(bigquery) as wire:
+        yield wire
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -126,7 +152,7 @@ def test_what_was_planned_went_over_the_wire(request: pytest.FixtureRequest, tmp
     destinations = {"it": {**wire.options, **case.options}}
     if case.claims:
         assert wire.store, "the service of this wire keeps no claims"
-        destinations["archive"] = dict(wire.store)
+        destinations["archive"] = {**wire.store, "key": "all/{scan_id}.json", "when": "false"}
     uuid = delivered(tmp_path, destinations, case.scans)
     plan = planned(tmp_path, destinations, case.scans, uuid=uuid)
     came = on_the_wire(wire)
@@ -136,16 +162,6 @@ def test_what_was_planned_went_over_the_wire(request: pytest.FixtureRequest, tmp
         one for batch in plan["destinations"]["it"]["batches"] for sent in batch["requests"] for one in sent["scans"]
     ]
     assert sorted(carried) == sorted(str(json.loads(body)["scan_id"]) for body in case.scans)
-
-
-def _aws(front: Front, options: Mapping[str, Any], *, opening: Any) -> Wire:
-    auth = {"access_key_id": servers.ACCESS_KEY, "secret_access_key": servers.SECRET_KEY}
-    return Wire(
-        options={**options, "region": servers.REGION, "endpoint_url": front.url, "auth": auth},
-        received=lambda: [Request(one.method, front.url + one.path, one.headers, one.body) for one in front.received],
-        opening=opening,
-        lasting=lambda headers: lasting({name: value for name, value in headers.items() if name not in TRANSPORT}),
-    )
 
 
 def test_the_command_prints_what_the_exporter_would_send(s3_wire: Wire, tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ class Received:
     body: bytes
 
 
+LOST = Answer(0)
+"""In a script: the request is passed on, and its connection breaks before the answer."""
 Script = Callable[[Received], Answer | None]
 """What to answer in the server's place; None passes the request on."""
 Meddling = tuple[Callable[[Received], bytes], Callable[[Received, bytes], bytes]]
@@ -145,7 +147,7 @@ class Front:
                 came = Received(self.command, self.path, headers, body)
                 front.received.append(came)
                 own = front._own_answer(came)
-                if own:
+                if own and own is not LOST:
                     self._send(own.status, [("Content-Type", own.content_type), *own.headers.items()], own.body)
                     return
                 meddling = front._meddling
@@ -159,7 +161,7 @@ class Front:
                     found = meddling[1](came, found) if meddling else found
                 finally:
                     there.close()
-                if front._losing(came):
+                if own is LOST or front._losing(came):
                     self.close_connection = True
                     return
                 hop = {"connection", "transfer-encoding", "content-length", "date", "server", "keep-alive"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -26,11 +26,15 @@ def new_queue(sqs: SQSClient, *, fifo: bool = False, **attributes: str) -> str:
 
 
 class QueueContents(Destination):
-    """What a queue holds. Reading takes the messages out, so they are kept here."""
+    """What a queue holds. Reading hides the messages, so they are kept here.
+
+    They are deleted only where they hide others of their group: moto forgets with a message that it came before.
+    """
 
     def __init__(self, sqs: SQSClient, url: str) -> None:
         self._sqs, self._url = sqs, url
         self.messages: list[Any] = []
+        self._undeleted: list[str] = []
 
     def held(self) -> Sequence[tuple[str, bytes]]:
         self.take()
@@ -46,12 +50,22 @@ class QueueContents(Destination):
                 MessageAttributeNames=["All"],
                 AttributeNames=["All"],
             )
-            found = answer.get("Messages", [])
-            if not found:
-                return self.messages
+            known = {one["MessageId"] for one in self.messages}
+            found = [one for one in answer.get("Messages", []) if one["MessageId"] not in known]
             self.messages += found
-            for one in found:
-                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=one["ReceiptHandle"])
+            self._undeleted += [one["ReceiptHandle"] for one in found]
+            if found:
+                continue
+            if not self._undeleted or self._count() <= len(self._undeleted):
+                return self.messages
+            for handle in self._undeleted:
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=handle)
+            self._undeleted.clear()
+
+    def _count(self) -> int:
+        names: list[Any] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        counts = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
+        return sum(int(counts[name]) for name in names)
 
 
 @contextmanager
@@ -62,12 +76,17 @@ def failing_entry(front: Front, record: Record, *, code: str = "InternalError", 
 
 
 @contextmanager
-def failing_entries(front: Front, failures: dict[str, tuple[str, bool]]) -> Iterator[None]:
-    """The same for several, by scan id."""
+def failing_entries(
+    front: Front,
+    failures: dict[str, tuple[str, bool]],
+    *,
+    when: Callable[[list[Any]], bool] = lambda entries: True,
+) -> Iterator[None]:
+    """The same for several, by scan id; only in requests for whose entries `when` holds."""
 
     def entries(came: Received) -> list[Any]:
         found: list[Any] = json.loads(came.body).get("Entries", [])
-        return found if "MessageBody" in (found or [{}])[0] else []
+        return found if "MessageBody" in (found or [{}])[0] and when(found) else []
 
     def failure(entry: Any) -> tuple[str, bool] | None:
         return failures.get(read_fields(entry["MessageBody"].encode()).scan_id)

@@ -32,13 +32,14 @@ class Noon(SystemClock):
 class Wire:
     """A recording server.
 
-    `options` reach it. `received` gives what came since the start, in the form of a plan's requests. `opening` tells
-    what a client sends once, when it is opened: a plan is about deliveries.
+    `options` reach it. `received` gives what came since the start, in the form of a plan's requests. `looks` tells those
+    that change nothing, on opening or after a job's state: a plan is about deliveries. `store` are the options of an
+    archive there, for scans that are claim-checked.
     """
 
     options: Mapping[str, Any]
     received: Callable[[], Sequence[Request]]
-    opening: Callable[[Request], bool] = lambda _: False
+    looks: Callable[[Request], bool] = lambda _: False
     lasting: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
     store: Mapping[str, Any] | None = None
 
@@ -55,7 +56,7 @@ class Told:
 
 def on_the_wire(wire: Wire) -> list[Told]:
     """What came for deliveries."""
-    came = [request for request in wire.received() if not wire.opening(request)]
+    came = [request for request in wire.received() if not wire.looks(request)]
     return _sorted(Told(one.method, one.target, one.body, dict(wire.lasting(one.headers))) for one in came)
 
 

@@ -37,6 +37,7 @@ _GROUP = re.compile(r"[!-~]{1,128}")
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html: JSON has no other character
 # outside of what a message may hold that is not escaped already
 _FORBIDDEN = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
+_REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class SqsSinkOptions(QueueOptions, SinkOptions):
@@ -104,7 +105,7 @@ class SqsSink(Sink):
         )
         self._queue = Queue(options, folder=context.folder, timeout=options.timeout, connections=options.concurrency)
         self._requests = Requests(
-            self._send, classify=self._classify, concurrency=1 if self.ordered else options.concurrency
+            self._send, classify=self._classify, concurrency=options.concurrency, in_order=self.ordered
         )
 
     async def open(self) -> None:
@@ -151,7 +152,7 @@ class SqsSink(Sink):
                 _check_size(sizes[index], self.options.max_message_bytes)
             except Rejected as error:
                 refused[index] = error
-            except InvalidScan as error:
+            except (InvalidScan, UnicodeError) as error:
                 refused[index] = Rejected(str(error), kind="invalid")
         accepted = {index: size for index, size in sizes.items() if index not in refused}
         limits = Limits(MAX_ENTRIES, self.options.max_request_bytes)
@@ -174,7 +175,7 @@ class SqsSink(Sink):
         answer = self._queue.sqs.send_message_batch(QueueUrl=self._queue.url, Entries=part.payload)
         taken = {int(one["Id"]) for one in answer.get("Successful", ())}
         errors: dict[int, SinkError] = {
-            int(one["Id"]): of_entry(one["Code"], one.get("Message", ""), sender_fault=one["SenderFault"])
+            int(one["Id"]): of_entry(one["Code"], one.get("Message", ""), sender_fault=one.get("SenderFault", False))
             for one in answer.get("Failed", ())
         }
         silent = [index for index in part.members if index not in taken and index not in errors]
@@ -223,7 +224,7 @@ def _check_size(size: int, most: int) -> None:
 
 def _attribute(name: str, template: str, record: Record) -> str:
     value = TextTemplate.parse(template).render(record)
-    if not value or any((ord(char) < 32 and char not in "\t\n\r") or ord(char) in _FORBIDDEN for char in value):
+    if not value or _REFUSED.search(value):
         raise Rejected(f"attribute {name}: {value!r:.80} is empty or holds a character that SQS refuses")
     return value
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import anyio
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from scribe_connectors.aws._errors import classify
 from scribe_connectors.aws._queue import MAX_ENTRIES, Queue, QueueOptions
+from scribe_export.errors import Misconfigured, Transient
 from scribe_export.interface import Checkpoint, Context, Source
 from scribe_export.model import Delivery, Incoming
 from scribe_export.options import Duration, Options, SourceOptions
@@ -65,6 +67,7 @@ class SqsSource(Source):
 
     async def close(self) -> None:
         await to_thread.run_sync(self._held.stop)
+        await to_thread.run_sync(self._held.delete, ())
         await to_thread.run_sync(self._queue.client.close)
 
     async def deliveries(self, checkpoint: Checkpoint) -> AsyncIterator[Delivery]:  # noqa: ARG002 - the queue remembers
@@ -84,19 +87,26 @@ class SqsSource(Source):
     async def _receive(self) -> list[Any]:
         """What one request found; if that was all it could carry, what several more find."""
         wait = min(self.options.wait_time, _ONCE_WAIT) if self.context.once else self.options.wait_time
-        first: list[Any] = await self._blocking(self._receive_once, wait)
+        first = await self._receive_some(wait)
         more = self.options.concurrency if len(first) == MAX_ENTRIES else 0
         if not more:
             return first
-        found: list[list[Any]] = []
+        found = first
 
         async def receive() -> None:
-            found.append(await self._blocking(self._receive_once, 0))
+            # What the others received is in our hands already; an error that lasts is met by the next request.
+            with suppress(Transient, Misconfigured):
+                found.extend(await self._receive_some(0))
 
         async with anyio.create_task_group() as group:
             for _ in range(more):
                 group.start_soon(receive)
-        return first + [message for part in found for message in part]
+        return found
+
+    async def _receive_some(self, wait: int) -> list[Any]:
+        messages: list[Any] = await self._blocking(self._receive_once, wait)
+        self._held.add(messages)
+        return messages
 
     def _receive_once(self, wait: int) -> list[Any]:
         answer = self._queue.sqs.receive_message(
@@ -105,9 +115,7 @@ class SqsSource(Source):
             WaitTimeSeconds=wait,
             VisibilityTimeout=round(self.options.visibility_timeout),
         )
-        messages: list[Any] = list(answer.get("Messages", ()))
-        self._held.add(messages)
-        return messages
+        return list(answer.get("Messages", ()))
 
     def _delivery(self, messages: Sequence[Any]) -> Delivery:
         async def ack() -> None:
@@ -196,7 +204,7 @@ class _Held:
             return list(handles)
         return [handles[int(one["Id"])] for one in answer.get("Failed", ()) if not one["SenderFault"]]
 
-    def _change(self, handles: Sequence[str], seconds: int) -> None:
+    def _change(self, handles: Sequence[str], seconds: int) -> bool:
         entries: Any = [
             {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds} for n, handle in enumerate(handles)
         ]
@@ -205,6 +213,8 @@ class _Held:
         except Exception as error:  # noqa: BLE001 - at worst they come again
             self._queue.client.failed(error)
             _log.warning("visibility not changed", count=len(handles), reason=str(error))
+            return False
+        return True
 
     def _extend(self) -> None:
         while not self._stopped.wait(min(self._visibility / 6, 10.0)):
@@ -212,10 +222,10 @@ class _Held:
             with self._lock:
                 due = [handle for handle, until in self._until.items() if until < soon]
             for part in _tens(due):
-                self._change(part, round(self._visibility))
-            until = time.monotonic() + self._visibility
-            with self._lock:
-                self._until.update((handle, until) for handle in due if handle in self._until)
+                until = time.monotonic() + self._visibility
+                if self._change(part, round(self._visibility)):
+                    with self._lock:
+                        self._until.update((handle, until) for handle in part if handle in self._until)
 
 
 def _tens(handles: Sequence[str]) -> Iterable[Sequence[str]]:
