@@ -15,6 +15,7 @@ from support import wires
 from support.wire import Told, Wire, delivered, on_the_wire, planned, told
 
 from scribe_export.cli.main import main
+from scribe_export.planning import Place
 from scribe_local import servers
 
 
@@ -153,8 +154,8 @@ def test_what_was_planned_went_over_the_wire(request: pytest.FixtureRequest, tmp
     if case.claims:
         assert wire.store, "the service of this wire keeps no claims"
         destinations["archive"] = {**wire.store, "key": "all/{scan_id}.json", "when": "false"}
-    uuid = delivered(tmp_path, destinations, case.scans)
-    plan = planned(tmp_path, destinations, case.scans, uuid=uuid)
+    place = delivered(tmp_path, destinations, case.scans)
+    plan = planned(tmp_path, destinations, case.scans, place)
     came = on_the_wire(wire)
     assert came, "nothing was sent"
     assert told(plan) == came
@@ -167,7 +168,7 @@ def test_what_was_planned_went_over_the_wire(request: pytest.FixtureRequest, tmp
 def test_the_command_prints_what_the_exporter_would_send(s3_wire: Wire, tmp_path: Path) -> None:
     """Only the moment of journalling differs, and what is made of a journal's own uuid."""
     destinations = {"it": {**s3_wire.options, **PER_BATCH}}
-    expected = planned(tmp_path, destinations, SCANS, uuid="0" * 32)
+    expected = planned(tmp_path, destinations, SCANS, Place(1_790_000_000.25))
     scans = tmp_path / "scans.jsonl"
     scans.write_bytes(b"\n".join(SCANS))
     config = tmp_path / "it" / "export.yaml"
