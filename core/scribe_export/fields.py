@@ -45,6 +45,18 @@ class Selection:
         for path, name in options.rename.items():
             self._root.at(path).name = name
 
+    def keeps(self, path: str) -> bool:
+        """Whether a value at this dotted path is left, under whatever name."""
+        node, kept = self._root, self._all
+        for part in path.split("."):
+            child = node.children.get(part)
+            if child is None:
+                return kept
+            if child.excluded:
+                return False
+            node, kept = child, kept or child.included
+        return kept
+
     def apply(self, body: bytes) -> bytes:
         """The document's JSON with only what was selected, in its own order; the same bytes for the same body.
 

@@ -1,14 +1,16 @@
-"""S3 keeps the contracts of sinks and sources."""
+"""S3 keeps the contracts of sinks and sources, on both servers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from support.front import Answer, Front
+from support.objects import contents, parquet_file
+from support.s3 import s3_client
 
 from scribe_connectors.aws.s3 import S3Sink, S3SinkOptions
 from scribe_connectors.aws.s3_source import S3Source, S3SourceOptions
@@ -40,8 +42,7 @@ class Bucket(Destination):
         for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.name):
             for version in page.get("Versions", []):
                 found = self.client.get_object(Bucket=self.name, Key=version["Key"], VersionId=version["VersionId"])
-                body = found["Body"].read()
-                bodies += body.splitlines() if ".jsonl" in version["Key"] else [body]
+                bodies += contents(version["Key"], found["Body"].read())
         return [(read_fields(body).scan_id, body) for body in bodies]
 
     def strays(self) -> list[str]:
@@ -50,8 +51,15 @@ class Bucket(Destination):
 
 
 @pytest.fixture
-def front(ministack: servers.LocalServer) -> Iterator[Front]:
-    with Front(ministack.port, unavailable=UNAVAILABLE, denied=DENIED) as front:
+def s3(aws: servers.LocalServer) -> Iterator[S3Client]:
+    client = s3_client(aws.url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def front(aws: servers.LocalServer) -> Iterator[Front]:
+    with Front(aws.port, unavailable=UNAVAILABLE, denied=DENIED) as front:
         yield front
 
 
@@ -65,15 +73,16 @@ def connection(front: Front, bucket: str) -> Mapping[str, object]:
 class S3Fixtures(SinkContract):
     key = "scans/{scan_id}.json"
     changed = "elsewhere/{timestamp:%Y}/{scan_id}.json"
+    given: ClassVar[Mapping[str, object]] = {}
 
     @pytest.fixture
     def sink(self, connection: Mapping[str, object]) -> MakeSink:
-        options = S3SinkOptions.model_validate({**connection, "key": self.key})
+        options = S3SinkOptions.model_validate({**connection, **self.given, "key": self.key})
         return lambda: S3Sink(options, Context("s3"))
 
     @pytest.fixture
     def reshaped(self, connection: Mapping[str, object]) -> MakeSink:
-        options = S3SinkOptions.model_validate({**connection, "key": self.changed})
+        options = S3SinkOptions.model_validate({**connection, **self.given, "key": self.changed})
         return lambda: S3Sink(options, Context("s3"))
 
     @pytest.fixture
@@ -103,7 +112,13 @@ class TestOneObjectABatch(S3Fixtures):
     cannot_partially_fail = "a batch is one object"
 
 
+class TestOneParquetObjectABatch(TestOneObjectABatch):
+    given: ClassVar[Mapping[str, object]] = {"format": "parquet"}
+
+
 class TestObjectsReadBack(SourceContract):
+    format: ClassVar[str] = "json"
+
     @pytest.fixture
     def source(self, connection: Mapping[str, object]) -> MakeSource:
         options = S3SourceOptions.model_validate({**connection, "prefix": "scans/", "poll_interval": 0.05})
@@ -111,15 +126,23 @@ class TestObjectsReadBack(SourceContract):
 
     @pytest.fixture
     def put(self, s3: S3Client, bucket: str) -> Put:
-        return partial(_put, s3, bucket, count(1))
+        return partial(_put, s3, bucket, count(1), parquet=self.format == "parquet")
 
     @pytest.fixture
     def faults(self, front: Front) -> Faults:
         return Faults(down=front.unavailable)
 
 
-def _put(s3: S3Client, bucket: str, numbers: Iterator[int], amount: int) -> Mapping[str, bytes]:
+class TestParquetReadBack(TestObjectsReadBack):
+    format = "parquet"
+
+
+def _put(s3: S3Client, bucket: str, numbers: Iterator[int], amount: int, *, parquet: bool) -> Mapping[str, bytes]:
     added = {str(n): scan_body(n) for n, _ in zip(numbers, range(amount), strict=False)}
+    if parquet:
+        key = f"scans/{min(map(int, added)) * 7919 % 1000}.parquet"
+        s3.put_object(Bucket=bucket, Key=key, Body=parquet_file(added.values()))
+        return added
     for scan_id, body in added.items():
         # Keys that sort in another order than the scans came.
         s3.put_object(Bucket=bucket, Key=f"scans/{int(scan_id) * 7919 % 1000}.json", Body=body)

@@ -7,10 +7,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from support.objects import contents, parquet_file
 
 from scribe_connectors.file.sink import FileSink, FileSinkOptions
 from scribe_connectors.file.source import FileSource, FileSourceOptions
-from scribe_export.archives.codec import compression_of, decompressed
 from scribe_export.interface import Context
 from scribe_export.keys import path_safe
 from scribe_export.model import Record
@@ -30,9 +30,7 @@ class Folder(Destination):
         bodies = []
         for path in self.folder.rglob("*"):
             if path.is_file():
-                with path.open("rb") as file:
-                    plain = decompressed(file, compression_of(path.name)).read()
-                bodies += plain.splitlines() if ".jsonl" in path.name else [plain]
+                bodies += contents(path.name, path.read_bytes())
         return [(read_fields(body).scan_id, body) for body in bodies]
 
     def strays(self) -> list[str]:
@@ -115,6 +113,16 @@ class TestOneCompressedFileABatch(FileFixtures):
         return lambda: FileSink(FileSinkOptions.model_validate(given), Context("file", folder=folder))
 
 
+class TestOneParquetFileABatch(FileFixtures):
+    key = "scans/{batch_id}.{ext}"
+    changed = "elsewhere/{batch_id}.{ext}"
+    cannot_partially_fail = "a batch is one file"
+
+    def make(self, folder: Path, key: str) -> MakeSink:
+        given = {"directory": "archive", "key": key, "format": "parquet"}
+        return lambda: FileSink(FileSinkOptions.model_validate(given), Context("file", folder=folder))
+
+
 class FileSourceFixtures(SourceContract):
     path = "in/**/*.json"
 
@@ -152,3 +160,10 @@ class TestAFileThatGrows(FileSourceFixtures):
     def write(self, folder: Path, added: Mapping[str, bytes]) -> None:
         with (folder / "scans.jsonl").open("ab") as file:
             file.writelines(body + b"\n" for body in added.values())
+
+
+class TestParquetFilesOfScans(FileSourceFixtures):
+    path = "in/*.parquet"
+
+    def write(self, folder: Path, added: Mapping[str, bytes]) -> None:
+        (folder / f"{min(map(int, added)) * 7919 % 1000}.parquet").write_bytes(parquet_file(added.values()))

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from support.loop import in_loop
 from support.records import body, record, sealed, write
-from support.s3 import aws_client
+from support.s3 import aws_client, new_user
 
 from scribe_connectors.aws.s3 import S3Sink, S3SinkOptions
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, Transient
@@ -177,7 +177,7 @@ async def test_wrong_credentials_are_for_the_operator_and_never_shown(ministack:
 async def test_a_user_without_the_right_to_read_holds_at_a_repeat_and_says_what_to_grant(
     ministack: LocalServer, bucket: str
 ) -> None:
-    auth = user(ministack, bucket, "s3:PutObject")
+    auth = new_user(ministack, bucket, "s3:PutObject")
     archive = sink(ministack, bucket, auth=auth)
     await archive.open()
     await write(archive, [record(1)])
@@ -193,7 +193,7 @@ async def test_a_user_without_the_right_to_read_holds_at_a_repeat_and_says_what_
 @in_loop
 async def test_rights_that_come_back_are_enough_to_go_on(ministack: LocalServer, bucket: str) -> None:
     name = f"user-{os.urandom(4).hex()}"
-    auth = user(ministack, bucket, "s3:*", name=name)
+    auth = new_user(ministack, bucket, "s3:*", name=name)
     archive = sink(ministack, bucket, auth=auth)
     await write(archive, [record(1)])
     iam = aws_client(ministack.url, "iam")
@@ -266,16 +266,3 @@ def test_a_key_longer_than_s3_allows_refuses_its_record_alone(ministack: LocalSe
     archive = sink(ministack, bucket)
     encoded = archive.encode(sealed(archive, [record(1, scan_id="é" * 200), record(2)]))
     assert {index: error.kind for index, error in encoded.refused.items()} == {0: "name"}
-
-
-def user(ministack: LocalServer, bucket: str, action: str, name: str | None = None) -> dict[str, str]:
-    """A user with one right; the keys."""
-    iam = aws_client(ministack.url, "iam")
-    name = name or f"user-{os.urandom(4).hex()}"
-    iam.create_user(UserName=name)
-    allow = {"Effect": "Allow", "Action": action, "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    iam.put_user_policy(UserName=name, PolicyName="one", PolicyDocument=policy)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    iam.close()
-    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}

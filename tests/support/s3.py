@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
 from botocore.config import Config
 
-from scribe_local.servers import ACCESS_KEY, REGION, SECRET_KEY
+from scribe_local.servers import ACCESS_KEY, REGION, SECRET_KEY, LocalServer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -47,3 +48,17 @@ def aws_client(url: str, service: str) -> Any:
         endpoint_url=url,
         config=Config(retries={"total_max_attempts": 1}),
     )
+
+
+def new_user(server: LocalServer, bucket: str, *actions: str, name: str | None = None) -> dict[str, str]:
+    """A user who may do these things with one bucket and its objects, and nothing else; the keys."""
+    iam = aws_client(server.url, "iam")
+    name = name or f"user-{uuid4()}"
+    iam.create_user(UserName=name)
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    allow = {"Effect": "Allow", "Action": list(actions), "Resource": resources}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_user_policy(UserName=name, PolicyName="one", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    iam.close()
+    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}

@@ -6,18 +6,20 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from support.records import body, record
 
 from scribe_export.archives.codec import (
     DAMAGED,
     EXTENSIONS,
     Compression,
+    JsonLines,
     compress,
     compression_of,
     decompressed,
-    jsonl,
     one_line,
     same_json,
 )
+from scribe_export.archives.codec import documents as contents
 
 compressions = st.sampled_from(sorted(EXTENSIONS))
 documents = st.recursive(
@@ -76,8 +78,26 @@ def test_a_line_holds_the_same_document_and_no_newline(document: object, indent:
 
 @given(st.lists(documents, max_size=5))
 def test_lines_come_apart_again(bodies: list[object]) -> None:
-    stored = jsonl(json.dumps(one, indent=1).encode() for one in bodies)
-    assert [json.loads(line) for line in stored.splitlines()] == bodies
+    lines = JsonLines("none")
+    for one in bodies:
+        lines.add(record(1), one_line(json.dumps(one, indent=1).encode()))
+    assert [json.loads(line) for line in lines.finish().splitlines()] == bodies
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+@pytest.mark.parametrize("known", [True, False])
+def test_lines_are_compressed_as_they_come(compression: Compression, known: bool) -> None:
+    bodies = [body(n, audio="x" * n) for n in range(1, 801)]
+    stored = set()
+    for _ in range(2):
+        lines = JsonLines(compression, sum(len(one) + 1 for one in bodies) if known else None)
+        for one in bodies:
+            lines.add(record(1), one)
+        stored.add(lines.finish())
+    [found] = stored
+    assert [*contents(found, "jsonl", compression, 2**20)] == bodies
+    if known and compression == "zstd":
+        assert zstandard.ZstdDecompressor().decompress(found) == b"".join(one + b"\n" for one in bodies)
 
 
 @given(documents)

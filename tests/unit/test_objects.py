@@ -119,7 +119,7 @@ async def test_a_foreign_batch_is_compared_line_by_line() -> None:
     shelf = Shelf(key=BATCHED)
     encoded = shelf.encode(sealed(shelf, [record(1), record(2)]))
     name = encoded.payload[0].key
-    shelf.held[name] = "theirs", encoded.payload[0].plain.replace(b", ", b","), {}
+    shelf.held[name] = "theirs", encoded.payload[0].data.replace(b", ", b","), {}
     assert await shelf.write(encoded) == "theirs"
     shelf.held[name] = "theirs", record(1).body + b"\n", {}
     with pytest.raises(Conflict):

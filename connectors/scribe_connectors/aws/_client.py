@@ -123,7 +123,7 @@ class AwsClient:
         return self._rehearsal
 
     def configure(self, **settings: Any) -> None:
-        """Settings of this service alone, by the names of `botocore.config.Config`."""
+        """Settings of this service alone, by the names of `botocore.config.Config`; they win over the common ones."""
         self._special |= settings
 
     def get(self) -> Any:
@@ -158,13 +158,13 @@ class AwsClient:
             session = self._assume(session, auth.assume_role)
         if session.get_credentials() is None:
             raise NoCredentialsError
-        config = Config(**self._settings, **self._special)
+        config = Config(**(self._settings | self._special))
         return session.create_client(self._service, config=config, **self._where(session, private=True))
 
     def _make_offline(self, rehearsal: Rehearsal) -> Any:
         session = Session()
         rehearsal.prepare(session)
-        config = Config(**self._settings, **self._special)
+        config = Config(**(self._settings | self._special))
         client = session.create_client(self._service, config=config, **self._where(session, private=True))
         rehearsal.attach(client)
         return client

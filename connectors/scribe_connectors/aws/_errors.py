@@ -150,10 +150,10 @@ def _of_service(error: boto.ClientError) -> SinkError:
     answer: Any = error.response.get("ResponseMetadata", {})
     status = answer.get("HTTPStatusCode", 0)
     message = str(error)
+    if code.removeprefix("KMS.") in _THROTTLED or status == 429:
+        return Throttled(message, retry_after=_delay(answer), applied="no")
     if code in _OPERATOR or code.startswith("KMS.") or status in {301, 401}:
         return Misconfigured(message)
-    if code in _THROTTLED or status == 429:
-        return Throttled(message, retry_after=_delay(answer), applied="no")
     if code in _RECORD:
         return Rejected(message, kind="too_large" if code == "EntityTooLarge" else "rejected")
     if status == 403:

@@ -1,19 +1,21 @@
 """Scans as objects in S3, or in a store that speaks its protocol."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
-from urllib.parse import urlencode
+from typing import Any, ClassVar
 
 from anyio import to_thread
-from pydantic import Field
 
-from scribe_connectors.aws._bucket import Bucket, BucketOptions
+from scribe_connectors.aws._bucket import Bucket
+from scribe_connectors.aws._checksum import checksum_algorithm, checksum_fields
 from scribe_connectors.aws._errors import classify, code_of
-from scribe_connectors.aws._rehearsal import Answer
+from scribe_connectors.aws._multipart import PartedUpload, UnfinishedError
+from scribe_connectors.aws._rehearsal import Answer, Rehearsal
+from scribe_connectors.aws._s3_options import S3SinkOptions
 from scribe_connectors.aws.s3_source import S3Source, S3SourceOptions
 from scribe_export.archives.form import Object
-from scribe_export.archives.sink import Found, ObjectOptions, ObjectSink
+from scribe_export.archives.sink import Found, ObjectSink
 from scribe_export.errors import Misconfigured, Rejected, SinkError, Throttled, Transient
 from scribe_export.interface import Context
 from scribe_export.model import Encoded, Request
@@ -23,26 +25,7 @@ __all__ = ["S3Sink", "S3SinkOptions", "S3Source", "S3SourceOptions"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 MAX_KEY = 1024
-
-
-class KmsOptions(Options):
-    kms_key: str = Field(min_length=1)
-    """Id, alias or ARN of a key; used with a bucket key."""
-
-
-class S3SinkOptions(BucketOptions, ObjectOptions):
-    """A bucket to write to."""
-
-    storage_class: str | None = Field(default=None, pattern=r"^[A-Z_]+$")
-    """Such as STANDARD_IA; the bucket's own if left out."""
-    encryption: KmsOptions | Literal["AES256"] | None = None
-    """At rest: a key in KMS, or keys that S3 keeps; the bucket's own setting if left out."""
-    tags: dict[str, str] = Field(default_factory=dict, max_length=10)
-    """Of every object. Needs the right s3:PutObjectTagging."""
-
-    def place(self) -> str:
-        """Two destinations must not have the same."""
-        return f"{self.endpoint_url or 's3'}/{self.bucket}/{self.key}"
+PARTS_AT_ONCE = 4
 
 
 class S3Sink(ObjectSink):
@@ -50,8 +33,9 @@ class S3Sink(ObjectSink):
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 
-    Needs s3:PutObject. To tell a repeat from other content (after a lost answer or a crash) it needs s3:GetObject too;
-    without it, keys with ``{batch_id}`` or ``{sha256}`` go on by their names alone, and others hold until it is granted.
+    Needs s3:PutObject, and s3:AbortMultipartUpload to clear away an upload in parts that failed. To tell a repeat from
+    other content (after a lost answer or a crash) it needs s3:GetObject too; without it, keys with ``{batch_id}`` or
+    ``{sha256}`` go on by their names alone, and others hold until it is granted.
     """
 
     options_type: ClassVar[type[Options]] = S3SinkOptions
@@ -60,9 +44,12 @@ class S3Sink(ObjectSink):
     def __init__(self, options: S3SinkOptions, context: Context) -> None:
         super().__init__(options, context)
         # One more than there are writers, for a look while all of them are busy.
-        self._bucket = Bucket(
-            options, folder=context.folder, timeout=options.timeout, connections=options.concurrency + 1
-        )
+        connections = options.concurrency + PARTS_AT_ONCE + 1
+        self._bucket = Bucket(options, folder=context.folder, timeout=options.timeout, connections=connections)
+        if options.checksum == "none":
+            self._bucket.client.configure(request_checksum_calculation="when_required")
+        self._pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="s3-part")
+        self._settings = options.object_settings()
 
     async def open(self) -> None:
         await to_thread.run_sync(self._open)
@@ -84,17 +71,26 @@ class S3Sink(ObjectSink):
             raise (known or error) from error
 
     async def close(self) -> None:
-        await to_thread.run_sync(self._bucket.client.close)
+        await to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        self._pool.shutdown()
+        self._pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="s3-part")
+        self._bucket.client.close()
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
+        return await to_thread.run_sync(self._preview, encoded)
+
+    def _preview(self, encoded: Encoded) -> Sequence[Request]:
         offline = S3Sink(self.options, self.context)
-        rehearsal = offline._bucket.client.rehearse(lambda _: Answer(headers={"ETag": '"offline"'}))
-        requests: list[Request] = []
+        offline._pool = ThreadPoolExecutor(1)
+        rehearsal: Rehearsal = offline._bucket.client.rehearse(_taken)
+        found: list[Request] = []
         for item in encoded.payload:
-            await to_thread.run_sync(offline.create, item.key, item)
-            requests += [replace(one, records=item.members) for one in rehearsal.requests[len(requests) :]]
-        await offline.close()
-        return requests
+            offline.create(item.key, item)
+            found += [replace(one, records=item.members) for one in rehearsal.requests[len(found) :]]
+        offline._close()
+        return found
 
     def check_key(self, key: str) -> None:
         if len(key) > MAX_KEY:
@@ -107,34 +103,33 @@ class S3Sink(ObjectSink):
         return self._put_object(item.key, item, IfMatch=found.tag)
 
     def _put_object(self, key: str, item: Object, **condition: str) -> str | None:
-        settings = self._settings() | condition
+        where = {"Bucket": self._bucket.name, "Key": key, **self._bucket.owner}
+        settings = {"ContentType": item.content_type, "Metadata": dict(item.metadata), **self._settings}
         try:
-            answer = self._bucket.s3.put_object(
-                Bucket=self._bucket.name,
-                Key=key,
-                Body=item.data,
-                ContentType=item.content_type,
-                Metadata=dict(item.metadata),
-                **settings,
-            )
+            if len(item.data) > self.options.multipart_threshold:
+                answer = self._parted(where, settings, condition).put(item.data)
+            else:
+                given: dict[str, Any] = {**where, **settings, **condition}
+                given |= checksum_fields(self.options.checksum, item.data)
+                answer = self._bucket.s3.put_object(**given, Body=item.data)
         except Exception as error:
             if code_of(error) in {"PreconditionFailed", "412"}:
                 return None
             raise
-        return answer.get("VersionId") or answer["ETag"]
+        tag: str = answer.get("VersionId") or answer["ETag"]
+        return tag
 
-    def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = dict(self._bucket.owner)
-        if self.options.storage_class:
-            settings["StorageClass"] = self.options.storage_class
-        if self.options.tags:
-            settings["Tagging"] = urlencode(self.options.tags)
-        encryption = self.options.encryption
-        if isinstance(encryption, KmsOptions):
-            settings |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption.kms_key, "BucketKeyEnabled": True}
-        elif encryption:
-            settings["ServerSideEncryption"] = encryption
-        return settings
+    def _parted(self, where: dict[str, Any], settings: dict[str, Any], condition: dict[str, str]) -> PartedUpload:
+        algorithm = checksum_algorithm(self.options.checksum, private=self._bucket.client.private)
+        return PartedUpload(
+            self._bucket.s3,
+            self._pool,
+            where=where,
+            settings={**settings, **algorithm},
+            condition=condition,
+            part_size=self.options.part_size,
+            checksum=self.options.checksum,
+        )
 
     def stat(self, key: str) -> Found | None:
         try:
@@ -160,6 +155,11 @@ class S3Sink(ObjectSink):
         return {"uri": f"s3://{self._bucket.name}/{key}", "bucket": self._bucket.name, "key": key}
 
     def classify(self, error: Exception) -> SinkError | None:
+        if isinstance(error, UnfinishedError):
+            known = self.classify(error.cause)
+            if known:
+                known.applied = "no"
+            return known
         self._bucket.client.failed(error)
         if code_of(error) == "400":
             # The answer to a HEAD has no body to say more; only a request with wrong credentials draws it.
@@ -168,3 +168,12 @@ class S3Sink(ObjectSink):
         if code_of(error) in {"404", "NoSuchKey"}:
             return Transient(str(error), applied="no")
         return known
+
+
+def _taken(request: Request) -> Answer:
+    """What S3 says to a request that it takes."""
+    if request.method == "POST":
+        kind = "CompleteMultipartUpload" if "uploadId=" in request.target else "InitiateMultipartUpload"
+        body = f"<{kind}Result><UploadId>offline</UploadId><ETag>&quot;offline&quot;</ETag></{kind}Result>"
+        return Answer(body.encode(), {"Content-Type": "application/xml"})
+    return Answer(headers={"ETag": '"offline"'})

@@ -11,7 +11,7 @@ from scribe_connectors.aws._bucket import Bucket, BucketOptions
 from scribe_connectors.aws._errors import classify, code_of
 from scribe_export.archives.form import FIELDS
 from scribe_export.archives.source import Archive, ArchiveOptions, ArchiveSource, Gone, Unreadable
-from scribe_export.errors import SinkError, SourceError
+from scribe_export.errors import SinkError
 from scribe_export.interface import Context
 from scribe_export.options import Duration, Options
 
@@ -20,7 +20,7 @@ _READ = 256 * 1024
 
 
 class S3SourceOptions(BucketOptions, ArchiveOptions):
-    """Objects of a bucket that hold a scan each or a scan a line, also with `.gz` or `.zst`."""
+    """Objects of a bucket: a scan each, a scan a line (both also with `.gz` or `.zst`), or a scan a row (`.parquet`)."""
 
     prefix: str = ""
     """What the keys begin with."""
@@ -31,7 +31,7 @@ class S3SourceOptions(BucketOptions, ArchiveOptions):
 
 
 class S3Source(ArchiveSource):
-    """Reads what the sink wrote, in both layouts, and any other objects of JSON.
+    """Reads what the sink wrote, in all layouts, and any other objects of JSON.
 
     Every pass lists the prefix and compares each key's ETag with the checkpoint, so that keys which come late or sort
     before others are found, and none is taken twice. Needs s3:ListBucket and s3:GetObject.
@@ -81,10 +81,7 @@ class S3Source(ArchiveSource):
             raise
         if FIELDS in answer["Metadata"]:
             answer["Body"].close()
-            raise SourceError(
-                f"s3://{self._bucket.name}/{archive.key} holds scans shaped by a destination's `fields:`, which are "
-                "not the scans themselves; name a bucket or prefix written without `fields:`"
-            )
+            raise self.shaped(f"s3://{self._bucket.name}/{archive.key}")
         if archive.size - offset <= _HELD_WHOLE:
             # A connection is not kept waiting for the journal.
             with answer["Body"] as body:

@@ -20,7 +20,8 @@ from scribe_export.options import Options
 
 
 class FileSourceOptions(ArchiveOptions):
-    """Files that hold a scan each (`.json`) or a scan a line (`.jsonl`), also with `.gz` or `.zst`."""
+    """Files that hold a scan each (`.json`), a scan a line (`.jsonl`), both also with `.gz` or `.zst`, or a scan a row
+    (`.parquet`)."""
 
     path: str = Field(min_length=1)
     """A glob: ``*`` and ``?`` within a name, ``**`` for any folders. Relative to the config's own."""
@@ -51,7 +52,7 @@ class FileSource(ArchiveSource):
                 key = "/".join(path_safe(part) for part in one.relative.split("/"))
                 self._paths[key] = one.path
                 state = one.state
-                grows = self.holds_lines(one.relative) and compression_of(one.relative) == "none"
+                grows = self.format_of(one.relative) == "jsonl" and compression_of(one.relative) == "none"
                 version = f"{state.st_size}-{state.st_mtime_ns}-{state.st_ino}"
                 archives.append(Archive(key, one.relative, version, state.st_size, grows))
             yield archives

@@ -4,14 +4,18 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
 import zstandard
 
+from scribe_export.archives.parquet import ParquetDocuments, ParquetError
+from scribe_export.model import Record
+
 Compression = Literal["none", "gzip", "zstd"]
+Format = Literal["json", "jsonl", "parquet"]
 EXTENSIONS: dict[Compression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 _CHUNK = 128 * 1024
 _COMPRESSED_CHUNK = 2 * 1024  # small, because what one read expands to is held whole
@@ -48,7 +52,7 @@ def decompressed(raw: io.RawIOBase | io.BufferedIOBase, compression: Compression
     return raw if isinstance(raw, io.BufferedIOBase) else io.BufferedReader(raw)
 
 
-DAMAGED = (gzip.BadGzipFile, zlib.error, EOFError, zstandard.ZstdError)
+DAMAGED = (gzip.BadGzipFile, zlib.error, EOFError, zstandard.ZstdError, ParquetError)
 """What reading a corrupt or truncated compressed stream raises."""
 
 
@@ -108,6 +112,56 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def jsonl(bodies: Iterable[bytes]) -> bytes:
-    """One body a line."""
-    return b"".join(one_line(body) + b"\n" for body in bodies)
+class JsonLines:
+    """Documents on their way into one object, a line each, compressed as they come.
+
+    `size` is that of all lines together, if it is known: some programs decompress only what says how long it will be.
+    """
+
+    def __init__(self, compression: Compression, size: int | None = None) -> None:
+        self._stream = io.BytesIO()
+        self._compressor: Any = None
+        if compression == "gzip":
+            # A gzip file by gzip's own hand bears the hour of its making; this bears none.
+            self._compressor = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+        elif compression == "zstd":
+            settings = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True)
+            self._compressor = settings.compressobj() if size is None else settings.compressobj(size=size)
+        self._ahead: list[bytes] = []
+        self._ahead_size = 0
+
+    def add(self, record: Record, line: bytes) -> None:  # noqa: ARG002 - as ParquetRows
+        """The next scan's JSON, which holds no newline."""
+        if self._compressor is None:
+            self._stream.write(line)
+            self._stream.write(b"\n")
+            return
+        self._ahead += (line, b"\n")
+        self._ahead_size += len(line) + 1
+        if self._ahead_size >= _CHUNK:
+            self._compress()
+
+    def _compress(self) -> None:
+        self._stream.write(self._compressor.compress(b"".join(self._ahead)))
+        self._ahead, self._ahead_size = [], 0
+
+    def finish(self) -> bytes:
+        """The object's bytes, the same for the same documents."""
+        if self._compressor is not None:
+            self._compress()
+            self._stream.write(self._compressor.flush())
+        return self._stream.getvalue()
+
+
+def documents(data: bytes, form: Format, compression: Compression, most: int) -> Iterator[bytes]:
+    """What an object holds, one after the other, each cut off at `most` bytes; raises one of `DAMAGED` or OSError."""
+    if form == "parquet":
+        yield from (document or b"" for document in ParquetDocuments(io.BytesIO(data)).rows())
+        return
+    with decompressed(io.BytesIO(data), compression) as stream:
+        if form == "json":
+            yield stream.read(most)
+            return
+        while line := stream.readline(most):
+            if line.strip():
+                yield line.rstrip(b"\r\n")

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from scribe_export.archives.codec import EXTENSIONS, Compression, compress, jsonl, one_line
+from scribe_export.archives.codec import EXTENSIONS, Compression, Format, JsonLines, compress, one_line
+from scribe_export.archives.parquet import ParquetRows
 from scribe_export.errors import InvalidScan, Rejected
 from scribe_export.fields import Selection
 from scribe_export.keys import KeyTemplate
@@ -35,6 +36,7 @@ _CONTENT_TYPES = {
     ("json", "zstd"): "application/zstd",
     ("jsonl", "zstd"): "application/zstd",
 }
+_PARQUET = "application/vnd.apache.parquet"
 
 Order = tuple[float, int]
 
@@ -43,16 +45,17 @@ Order = tuple[float, int]
 class Object:
     """One object as it is to be stored.
 
-    `members` are the indexes of its records in the batch. `plain` is the content before compression, `data` what is
-    stored. `versioned_key` is its name beside other content that holds `key`; equal to `key` if it is versioned already.
+    `members` are the indexes of its records in the batch. `data` is what is stored, `size` the bytes of its documents.
+    `versioned_key` is its name beside other content that holds `key`; equal to `key` if it is versioned already.
     `named_by_content`: the key alone tells this content from any other.
     """
 
     key: str
     versioned_key: str
     members: tuple[int, ...]
-    plain: bytes
     data: bytes
+    size: int
+    format: Format
     compression: Compression
     content_type: str
     metadata: Mapping[str, str]
@@ -66,6 +69,7 @@ class ObjectForm:
     """The frozen settings of a batch, read back from `Batch.shape`."""
 
     template: KeyTemplate
+    format: Format
     compression: Compression
     selection: Selection | None
     timezone: tzinfo
@@ -76,19 +80,17 @@ class ObjectForm:
         fields = shape.get("fields")
         return cls(
             template=KeyTemplate.parse(shape["key"]),
+            format=shape["format"],
             compression=shape["compression"],
             selection=None if fields is None else Selection(FieldsOptions.model_validate(fields)),
             timezone=timezone_named(shape["timezone"]),
         )
 
     @property
-    def format(self) -> str:
-        return "json" if self.template.per_record else "jsonl"
-
-    @property
     def extension(self) -> str:
         """What ``{ext}`` stands for, without its leading dot."""
-        return self.format + EXTENSIONS[self.compression]
+        # Parquet compresses within, and is read without unpacking it first.
+        return self.format if self.format == "parquet" else self.format + EXTENSIONS[self.compression]
 
     def key(self, record: Record, *, version: int | None = None) -> str:
         """The record's or its batch's name; raises `Rejected`."""
@@ -97,70 +99,111 @@ class ObjectForm:
     def encode(self, batch: Batch, check_key: Callable[[str], None]) -> Encoded:
         """The batch as `Object`s in `Encoded.payload`; `check_key` raises `Rejected` for a name the store refuses."""
         refused: dict[int, Rejected] = {}
-        plain: dict[int, bytes] = {}
-        keys: dict[int, tuple[str, str]] = {}
-        for index, record in enumerate(batch.records):
-            try:
-                plain[index] = self._plain(record)
-                if self.template.per_record:
-                    keys[index] = key, versioned = self.key(record), self.key(record, version=max(record.version, 2))
-                    check_key(key)
-                    check_key(versioned)
-            except Rejected as error:
-                refused[index] = error
-            except InvalidScan as error:
-                refused[index] = Rejected(str(error), kind="invalid")
-        accepted = [index for index in range(len(batch.records)) if index not in refused]
-        if self.template.per_record:
-            objects = tuple(
-                self._object(keys[i], (i,), plain[i], {SHA256: batch.records[i].sha256}, batch) for i in accepted
-            )
-        elif refused:
-            # The others come again in a batch of their own, under its own name.
-            objects = ()
-        else:
-            versioned = batch.name.replace(batch.id, f"{batch.id}~v{batch.digest[:12]}", 1)
-            content = jsonl(plain[i] for i in accepted)
-            objects = (self._object((batch.name, versioned), tuple(accepted), content, {DIGEST: batch.digest}, batch),)
+        objects = self._each(batch, check_key, refused) if self.template.per_record else self._one(batch, refused)
         return Encoded(batch, objects, refused, sum(len(item.data) for item in objects))
 
-    def _plain(self, record: Record) -> bytes:
+    def _each(self, batch: Batch, check_key: Callable[[str], None], refused: dict[int, Rejected]) -> tuple[Object, ...]:
+        objects = []
+        for index, record in enumerate(batch.records):
+            try:
+                document = self._document(record)
+                keys = self.key(record), self.key(record, version=max(record.version, 2))
+                for key in keys:
+                    check_key(key)
+            except (Rejected, InvalidScan) as error:
+                refused[index] = _refusal(error)
+            else:
+                order = _order(record)
+                metadata = self._metadata({SHA256: record.sha256}, order)
+                data = compress(document, self.compression)
+                objects.append(self._object(keys, (index,), data, len(document), metadata, order))
+        return tuple(objects)
+
+    def _one(self, batch: Batch, refused: dict[int, Rejected]) -> tuple[Object, ...]:
+        """Documents go into the object as they are made: beside the raw bodies there is only what will be stored."""
+        order = max(map(_order, batch.records))
+        metadata = self._metadata({DIGEST: batch.digest}, order)
+        rows = (
+            ParquetRows(self.compression, self.selection, metadata)
+            if self.format == "parquet"
+            else JsonLines(self.compression, self._size_of_lines(batch))
+        )
+        size = 0
+        for index, record in enumerate(batch.records):
+            try:
+                document = self._document(record)
+                rows.add(_placed(record, self.timezone, None), document)
+                size += len(document)
+            except (Rejected, InvalidScan) as error:
+                refused[index] = _refusal(error)
+        if refused:
+            # The others come again in a batch of their own, under its own name.
+            return ()
+        versioned = batch.name.replace(batch.id, f"{batch.id}~v{batch.digest[:12]}", 1)
+        members = tuple(range(len(batch.records)))
+        return (self._object((batch.name, versioned), members, rows.finish(), size, metadata, order),)
+
+    def _document(self, record: Record) -> bytes:
         body = self.selection.apply(record.body) if self.selection else record.body
-        if self.template.per_record:
+        if self.format != "jsonl":
             return body
         try:
             return one_line(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Rejected(f"not JSON, so it cannot be put on one line: {error}", kind="invalid") from None
 
+    def _size_of_lines(self, batch: Batch) -> int | None:
+        """None where it is known only once every line is made."""
+        if self.selection or any(b"\n" in record.body or b"\r" in record.body for record in batch.records):
+            return None
+        return sum(record.size + 1 for record in batch.records)
+
+    def _metadata(self, identity: dict[str, str], order: Order) -> dict[str, str]:
+        return identity | {ORDER: f"{order[0]:.6f}-{order[1]}"} | ({FIELDS: "1"} if self.selection else {})
+
     def _object(
-        self, keys: tuple[str, str], members: tuple[int, ...], plain: bytes, identity: dict[str, str], batch: Batch
+        self,
+        keys: tuple[str, str],
+        members: tuple[int, ...],
+        data: bytes,
+        size: int,
+        metadata: dict[str, str],
+        order: Order,
     ) -> Object:
-        order = max((round(batch.records[i].received_at, 6), batch.records[i].seq) for i in members)
         return Object(
             key=keys[0],
             versioned_key=keys[1],
             members=members,
-            plain=plain,
-            data=compress(plain, self.compression),
+            data=data,
+            size=size,
+            format=self.format,
             compression=self.compression,
-            content_type=_CONTENT_TYPES[self.format, self.compression],
-            metadata=identity | {ORDER: f"{order[0]:.6f}-{order[1]}"} | ({FIELDS: "1"} if self.selection else {}),
+            content_type=_PARQUET if self.format == "parquet" else _CONTENT_TYPES[self.format, self.compression],
+            metadata=metadata,
             order=order,
             per_record=self.template.per_record,
             named_by_content=any(name in {"batch_id", "sha256"} for _, name, _ in self.template.parts),
         )
 
 
+def _order(record: Record) -> Order:
+    return round(record.received_at, 6), record.seq
+
+
+def _refusal(error: Rejected | InvalidScan) -> Rejected:
+    return error if isinstance(error, Rejected) else Rejected(str(error), kind="invalid")
+
+
 def claim(key: str, record: Record) -> Object:
     """A whole scan kept under a name that its content gives it."""
-    order = (round(record.received_at, 6), record.seq)
+    order = _order(record)
     return Object(
         key=key,
         versioned_key=key,
         members=(0,),
-        plain=record.body,
         data=record.body,
+        size=record.size,
+        format="json",
         compression="none",
         content_type=_CONTENT_TYPES["json", "none"],
         metadata={SHA256: record.sha256, ORDER: f"{order[0]:.6f}-{order[1]}"},
@@ -170,12 +213,13 @@ def claim(key: str, record: Record) -> Object:
     )
 
 
-def freeze(key: str, compression: Compression, fields: FieldsOptions | None, assume_timezone: tzinfo) -> dict[str, Any]:
+def freeze(
+    key: str, form: Format, compression: Compression, fields: FieldsOptions | None, assume_timezone: tzinfo
+) -> dict[str, Any]:
     """Everything that names or encodes a batch, as JSON values."""
-    template = KeyTemplate.parse(key)
     return {
         "key": key,
-        "format": "json" if template.per_record else "jsonl",
+        "format": form,
         "compression": compression,
         "fields": None if fields is None else fields.model_dump(mode="json"),
         "timezone": str(assume_timezone),

@@ -1,22 +1,31 @@
 """What every store of named objects has in common: S3, Cloud Storage, a folder.
 
 The key decides the layout. With ``{scan_id}`` each scan is an object of its own, known again by its name; with
-``{batch_id}`` a batch is one object of JSON lines, known again by the batch's name, which is never used twice. Objects
+``{batch_id}`` a batch is one object of JSON lines or Parquet, known again by the batch's name, which is never used
+twice. Objects
 are only ever created where there was none, so a repeat cannot double or damage one. What stands under a name already is
 judged by the SHA-256 of the raw body (or the batch's digest) in its metadata, and without that by its JSON.
 """
 
-import io
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Annotated, Any, ClassVar, Literal
 
 import anyio
 from anyio import to_thread
 from pydantic import AfterValidator, Field, model_validator
 
-from scribe_export.archives.codec import DAMAGED, EXTENSIONS, Compression, compression_of, decompressed, same_json
+from scribe_export.archives.codec import (
+    DAMAGED,
+    EXTENSIONS,
+    Compression,
+    Format,
+    compression_of,
+    documents,
+    same_json,
+)
 from scribe_export.archives.form import (
     DIGEST,
     MAX_BATCH_ID,
@@ -28,12 +37,17 @@ from scribe_export.archives.form import (
     freeze,
     read_order,
 )
+from scribe_export.archives.parquet import INSTALL, installed
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, SinkError, Transient
 from scribe_export.interface import Context, Sink
 from scribe_export.keys import KeyTemplate
 from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request
 from scribe_export.options import Options, SinkOptions
 from scribe_export.parts import one_for_all
+
+MAX_BATCH_RECORDS = 100_000
+"""Of one object; with `MAX_BATCH_BYTES` what a batch may ask of memory, where it is once raw and once as stored."""
+MAX_BATCH_BYTES = 256 * 2**20
 
 
 def _check_key(value: str) -> str:
@@ -46,24 +60,39 @@ class ObjectOptions(SinkOptions):
 
     key: Annotated[str, AfterValidator(_check_key)]
     """Template of the objects' names: ``{scan_id}`` for one a scan, ``{batch_id}`` for one a batch."""
-    format: Literal["json", "jsonl"] | None = None
-    """Follows from the key: `json` for one object a scan, `jsonl` for one a batch."""
-    compression: Compression = "none"
-    """``{ext}`` in the key becomes json, jsonl, jsonl.zst and so on."""
+    format: Literal["json", "jsonl", "parquet"] | None = None
+    """Of one object a scan: `json`. Of one a batch: `jsonl`, which is the default, or `parquet`."""
+    compression: Compression | None = None
+    """``{ext}`` in the key becomes json, jsonl.zst and so on. Left out: `none`, and within Parquet `zstd`."""
     concurrency: int = Field(default=16, ge=1, le=256)
     """Objects being written at once."""
 
+    @property
+    def form(self) -> Format:
+        """What an object holds."""
+        return self.format or ("json" if KeyTemplate.parse(self.key).per_record else "jsonl")
+
+    @property
+    def codec(self) -> Compression:
+        """How it is compressed."""
+        return self.compression or ("zstd" if self.form == "parquet" else "none")
+
     @model_validator(mode="after")
     def _check_form(self) -> "ObjectOptions":
-        per_record = KeyTemplate.parse(self.key).per_record
-        if self.format and (self.format == "json") != per_record:
+        if (self.form == "json") != KeyTemplate.parse(self.key).per_record:
             raise ValueError(
-                "format: json goes with {scan_id} in the key, format: jsonl with {batch_id}; leave format out, or change "
-                "the key"
+                "format: json goes with {scan_id} in the key, format: jsonl and format: parquet with {batch_id}; leave "
+                "format out, or change the key"
             )
-        if not self.key.endswith("{ext}") and compression_of(self.key) != self.compression:
-            expected = EXTENSIONS[self.compression] or "neither .gz nor .zst"
-            raise ValueError(f"compression: {self.compression} needs a key that ends in {{ext}} or in {expected}")
+        if self.form == "parquet" and not installed():
+            raise ValueError(INSTALL)
+        if self.key.endswith("{ext}"):
+            return self
+        if (self.form == "parquet") != self.key.endswith(".parquet"):
+            raise ValueError("format: parquet needs a key that ends in {ext} or in .parquet, and no other format does")
+        if self.form != "parquet" and compression_of(self.key) != self.codec:
+            expected = EXTENSIONS[self.codec] or "neither .gz nor .zst"
+            raise ValueError(f"compression: {self.codec} needs a key that ends in {{ext}} or in {expected}")
         return self
 
 
@@ -101,7 +130,7 @@ class ObjectSink(Sink):
         else:
             self.identity = "batch"
             self.effect = Effect(EffectClass.EXACT_PER_BATCH, "one object a batch, created only where there is none")
-            self.limits = BatchLimits(max_records=10_000, max_bytes=16 * 2**20)
+            self.limits = BatchLimits(max_records=MAX_BATCH_RECORDS, max_bytes=MAX_BATCH_BYTES)
         self._limiter: anyio.CapacityLimiter | None = None
 
     @abstractmethod
@@ -163,7 +192,8 @@ class ObjectSink(Sink):
         return name
 
     def shape(self) -> Mapping[str, Any]:
-        return freeze(self.options.key, self.options.compression, self.options.fields, self.context.assume_timezone)
+        given = self.options
+        return freeze(given.key, given.form, given.codec, given.fields, self.context.assume_timezone)
 
     def encode(self, batch: Batch) -> Encoded:
         return ObjectForm.thaw(batch.shape or self.shape()).encode(batch, self.check_key)
@@ -257,18 +287,18 @@ class ObjectSink(Sink):
         if found.metadata.get(name) == item.metadata[name]:
             return True
         # The same value may stand there with other spacing, or longer; nothing of ours is many times as long.
-        most = 8 * len(item.plain) + 2**20
+        most = 8 * item.size + 2**20
         data = self.read(key, found) if found.size <= most else None
         if data is None:
             return False
+        pair = (documents(stored, item.format, item.compression, most) for stored in (data, item.data))
         try:
-            plain = decompressed(io.BytesIO(data), item.compression).read(most)
+            return all(
+                theirs is not None and ours is not None and same_json(theirs, ours)
+                for theirs, ours in zip_longest(*pair)
+            )
         except (OSError, *DAMAGED):
             return False
-        if item.per_record:
-            return same_json(plain, item.plain)
-        theirs, ours = (text.rstrip(b"\n").split(b"\n") for text in (plain, item.plain))
-        return len(theirs) == len(ours) and all(map(same_json, theirs, ours))
 
 
 class _Outcomes:

@@ -1,8 +1,8 @@
 """What sources over stored archives have in common: files in folders, objects in buckets.
 
 A pass looks at every archive, compares its version with the checkpoint and takes what is new: a document a `.json`, a
-document a line of `.jsonl`, both also compressed. What cannot be read is named once in an ``alarm`` of the log, and
-never holds up the others.
+document a line of `.jsonl`, both also compressed, a document a row of `.parquet`. What cannot be read is named once in
+an ``alarm`` of the log, and never holds up the others.
 """
 
 import io
@@ -17,17 +17,21 @@ import structlog
 from anyio import to_thread
 from pydantic import Field
 
-from scribe_export.archives.codec import DAMAGED, compression_of, decompressed
+from scribe_export.archives.codec import DAMAGED, Format, compression_of, decompressed
+from scribe_export.archives.form import FIELDS
+from scribe_export.archives.parquet import INSTALL, ParquetError, installed
 from scribe_export.archives.reading import (
     CHUNK_BYTES,
     CHUNK_RECORDS,
+    Chunk,
     Handover,
     LineReader,
     Position,
     is_whole,
     tail_digest,
 )
-from scribe_export.errors import ScribeExportError, SinkError, Transient
+from scribe_export.archives.rows import RowReader, seekable
+from scribe_export.errors import ScribeExportError, SinkError, SourceError, Transient
 from scribe_export.interface import Checkpoint, Context, Source
 from scribe_export.model import Delivery, Incoming
 from scribe_export.options import Duration, Options, Size, SourceOptions
@@ -44,8 +48,9 @@ _position = msgspec.json.Decoder(Position)
 class ArchiveOptions(SourceOptions):
     """Common to every source of stored archives."""
 
-    format: Literal["auto", "json", "jsonl"] = "auto"
-    """What an archive holds: one scan, or one a line. `auto`: by its name, `.jsonl` and `.ndjson` hold lines."""
+    format: Literal["auto", "json", "jsonl", "parquet"] = "auto"
+    """What an archive holds: one scan, one a line, or one a row in a column `document`. `auto`: by its name; `.jsonl` and
+    `.ndjson` hold lines, `.parquet` rows."""
     poll_interval: Duration = Field(default=5.0, gt=0)
     """How long to wait before looking for new archives again."""
     follow: bool = True
@@ -228,11 +233,20 @@ class ArchiveSource(Source):
         self._unsettled[archive.key] = archive.version
         return True
 
-    def holds_lines(self, name: str) -> bool:
-        """Whether an archive holds a document a line, by the options or its name."""
+    def format_of(self, name: str) -> Format:
+        """What an archive holds, by the options or its name."""
         if self.options.format != "auto":
-            return self.options.format == "jsonl"
-        return name.removesuffix(".gz").removesuffix(".zst").endswith((".jsonl", ".ndjson"))
+            return self.options.format
+        if name.endswith(".parquet"):
+            return "parquet"
+        return "jsonl" if name.removesuffix(".gz").removesuffix(".zst").endswith((".jsonl", ".ndjson")) else "json"
+
+    def shaped(self, origin: str) -> SourceError:
+        """What to raise for an archive whose metadata has `FIELDS`."""
+        return SourceError(
+            f"{origin} holds scans shaped by a destination's `fields:`, which are not the scans themselves; name a place "
+            "written without `fields:`"
+        )
 
     async def _blocking(self, call: Callable[..., _T], *args: Any) -> _T:
         try:
@@ -256,6 +270,7 @@ class _Reader:
         self._compression = compression_of(archive.name)
         self._streams: list[io.BufferedIOBase] = []
         self._lines: LineReader | None = None
+        self._rows: RowReader | None = None
 
     def close(self) -> None:
         for stream in reversed(self._streams):
@@ -263,9 +278,10 @@ class _Reader:
 
     def next(self) -> tuple[_Piece | None, bool]:
         """The next piece, if there is one, and whether more may follow."""
-        if self._source.holds_lines(self._archive.name):
-            return self._next_lines()
-        return self._document(), False
+        form = self._source.format_of(self._archive.name)
+        if form == "json":
+            return self._document(), False
+        return self._next_lines() if form == "jsonl" else self._next_rows()
 
     def _open(self, offset: int) -> io.BufferedIOBase:
         raw = self._source.open_archive(self._archive, offset)
@@ -293,8 +309,7 @@ class _Reader:
         if self._lines is None:
             self._lines = self._open_lines()
         chunk = self._lines.chunk(partial=not source.following)
-        for number in chunk.overlong:
-            source.alarm("too_long", f"{archive.name}:{number}", f"longer than max_record, {source.options.max_record}")
+        self._report(chunk)
         if chunk.damage and not source.still_written(archive):
             source.leave(archive, chunk.damage)
         elif chunk.ended and (chunk.partial or not chunk.incoming):
@@ -308,6 +323,43 @@ class _Reader:
         )
         piece = _Piece(archive, chunk.incoming, position) if chunk.incoming else None
         return piece, not chunk.ended and not chunk.damage
+
+    def _report(self, chunk: Chunk) -> None:
+        most = self._source.options.max_record
+        for number in chunk.overlong:
+            self._source.alarm("too_long", f"{self._archive.name}:{number}", f"longer than max_record, {most}")
+
+    def _next_rows(self) -> tuple[_Piece | None, bool]:
+        source, archive = self._source, self._archive
+        if self._rows is None:
+            try:
+                self._rows = self._open_rows()
+            except ParquetError as error:
+                if source.still_written(archive):
+                    return None, False
+                raise Unreadable(str(error)) from None
+        chunk = self._rows.chunk()
+        self._report(chunk)
+        if chunk.damage:
+            source.leave(archive, chunk.damage)
+        elif chunk.ended and not chunk.incoming:
+            source.leave(archive)
+        position = Position(version=archive.version, line=chunk.line, done=chunk.ended)
+        piece = _Piece(archive, chunk.incoming, position) if chunk.incoming else None
+        return piece, not chunk.ended and not chunk.damage
+
+    def _open_rows(self) -> RowReader:
+        archive = self._archive
+        if not installed():
+            raise Unreadable(INSTALL)
+        raw = self._source.open_archive(archive, 0)
+        self._streams.append(raw)
+        stream = seekable(raw)
+        self._streams.append(stream)
+        reader = RowReader(stream, archive.name, self._start, self._source.options.max_record)
+        if FIELDS in reader.metadata:
+            raise self._source.shaped(archive.name)
+        return reader
 
     def _open_lines(self) -> LineReader:
         archive, start, most = self._archive, self._start, self._source.options.max_record
