@@ -15,6 +15,7 @@ from scribe_local import servers
 from scribe_local.process import ServerMissing
 
 if TYPE_CHECKING:
+    from google.cloud.bigquery import Client
     from mypy_boto3_s3 import S3Client
 
 Started = TypeVar("Started", bound=servers.LocalServer)
@@ -86,6 +87,24 @@ def gcs(fake_gcs: servers.LocalServer) -> Iterator[Any]:
 def bigquery() -> Iterator[servers.BigQuery]:
     """BigQuery, in memory. A test that changes its settings brings the defaults back."""
     yield from _started(servers.bigquery)
+
+
+@pytest.fixture(scope="session")
+def bigquery_client(bigquery: servers.BigQuery) -> Iterator[Client]:
+    """A genuine client."""
+    from support.bigquery import client
+
+    opened = client(bigquery.url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def dataset(bigquery_client: Client) -> str:
+    """A new one's id."""
+    from support.bigquery import new_dataset
+
+    return new_dataset(bigquery_client)
 
 
 @pytest.fixture(params=["ministack", "moto"])

@@ -1,13 +1,9 @@
 """The local BigQuery's datasets, tables and rows, as its genuine client finds them."""
 
-from collections.abc import Iterator
-
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound, PreconditionFailed
 from google.cloud import bigquery as bq
-from support.bigquery import PROJECT, client, new_dataset
-
-from scribe_local import servers
+from support.bigquery import PROJECT
 
 SCHEMA = [
     bq.SchemaField("id", "INT64", "REQUIRED"),
@@ -16,50 +12,36 @@ SCHEMA = [
 ]
 
 
-@pytest.fixture(scope="module")
-def genuine(bigquery: servers.BigQuery) -> Iterator[bq.Client]:
-    """A genuine client."""
-    opened = client(bigquery.url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def dataset(genuine: bq.Client) -> str:
-    """A new one's id."""
-    return new_dataset(genuine)
-
-
 def _table(dataset: str, name: str = "scans") -> bq.Table:
     return bq.Table(f"{PROJECT}.{dataset}.{name}", schema=SCHEMA)
 
 
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets
-def test_a_dataset_is_created_once_and_deleted_when_it_is_empty(genuine: bq.Client, dataset: str) -> None:
-    assert genuine.get_dataset(dataset).location == "US"
-    assert dataset in [each.dataset_id for each in genuine.list_datasets()]
+def test_a_dataset_is_created_once_and_deleted_when_it_is_empty(bigquery_client: bq.Client, dataset: str) -> None:
+    assert bigquery_client.get_dataset(dataset).location == "US"
+    assert dataset in [each.dataset_id for each in bigquery_client.list_datasets()]
     with pytest.raises(Conflict, match="Already Exists: Dataset"):
-        genuine.create_dataset(dataset)
-    genuine.create_table(_table(dataset))
+        bigquery_client.create_dataset(dataset)
+    bigquery_client.create_table(_table(dataset))
     with pytest.raises(BadRequest, match="still in use"):
-        genuine.delete_dataset(dataset)
-    genuine.delete_dataset(dataset, delete_contents=True)
+        bigquery_client.delete_dataset(dataset)
+    bigquery_client.delete_dataset(dataset, delete_contents=True)
     with pytest.raises(NotFound, match="Not found: Dataset"):
-        genuine.get_dataset(dataset)
+        bigquery_client.get_dataset(dataset)
     with pytest.raises(NotFound, match="Not found: Dataset"):
-        genuine.create_table(_table(dataset))
+        bigquery_client.create_table(_table(dataset))
 
 
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
-def test_a_table_keeps_its_schema_partitioning_and_clustering(genuine: bq.Client, dataset: str) -> None:
+def test_a_table_keeps_its_schema_partitioning_and_clustering(bigquery_client: bq.Client, dataset: str) -> None:
     wanted = _table(dataset)
     wanted.time_partitioning = bq.TimePartitioning(type_="DAY", field="timestamp", expiration_ms=86_400_000)
     wanted.clustering_fields = ["material", "id"]
     wanted.labels = {"team": "lab"}
-    genuine.create_table(wanted)
+    bigquery_client.create_table(wanted)
     with pytest.raises(Conflict, match="Already Exists: Table"):
-        genuine.create_table(wanted)
-    found = genuine.get_table(wanted)
+        bigquery_client.create_table(wanted)
+    found = bigquery_client.get_table(wanted)
     assert [(field.name, field.field_type, field.mode) for field in found.schema] == [
         ("id", "INTEGER", "REQUIRED"),
         ("material", "STRING", "NULLABLE"),
@@ -70,35 +52,37 @@ def test_a_table_keeps_its_schema_partitioning_and_clustering(genuine: bq.Client
     assert found.labels == {"team": "lab"}
     assert found.created is not None
     assert found.num_rows == 0
-    assert [each.table_id for each in genuine.list_tables(dataset)] == ["scans"]
-    genuine.delete_table(wanted)
+    assert [each.table_id for each in bigquery_client.list_tables(dataset)] == ["scans"]
+    bigquery_client.delete_table(wanted)
     with pytest.raises(NotFound, match="Not found: Table"):
-        genuine.get_table(wanted)
+        bigquery_client.get_table(wanted)
 
 
 # https://cloud.google.com/bigquery/docs/creating-partitioned-tables, .../docs/clustered-tables#cluster_column_types
 @pytest.mark.parametrize("column", ["material", "missing"])
-def test_a_table_is_partitioned_only_by_a_time_of_its_own(genuine: bq.Client, dataset: str, column: str) -> None:
+def test_a_table_is_partitioned_only_by_a_time_of_its_own(
+    bigquery_client: bq.Client, dataset: str, column: str
+) -> None:
     wanted = _table(dataset)
     wanted.time_partitioning = bq.TimePartitioning(field=column)
     with pytest.raises(BadRequest, match=column):
-        genuine.create_table(wanted)
+        bigquery_client.create_table(wanted)
     wanted = _table(dataset)
     wanted.clustering_fields = ["missing"]
     with pytest.raises(BadRequest, match="missing"):
-        genuine.create_table(wanted)
+        bigquery_client.create_table(wanted)
 
 
 # https://cloud.google.com/bigquery/docs/managing-table-schemas
-def test_columns_can_be_added_and_relaxed_and_rows_stay(genuine: bq.Client, dataset: str) -> None:
-    table = genuine.create_table(_table(dataset))
-    assert genuine.insert_rows_json(table, [{"id": 1}]) == []
+def test_columns_can_be_added_and_relaxed_and_rows_stay(bigquery_client: bq.Client, dataset: str) -> None:
+    table = bigquery_client.create_table(_table(dataset))
+    assert bigquery_client.insert_rows_json(table, [{"id": 1}]) == []
     table.schema = [
         bq.SchemaField("id", "INT64"),
         *SCHEMA[1:],
         bq.SchemaField("more", "RECORD", "REPEATED", fields=[bq.SchemaField("x", "FLOAT64")]),
     ]
-    table = genuine.update_table(table, ["schema"])
+    table = bigquery_client.update_table(table, ["schema"])
     assert [field.name for field in table.schema] == ["id", "material", "timestamp", "more"]
     table.schema = [
         *table.schema[:3],
@@ -106,9 +90,9 @@ def test_columns_can_be_added_and_relaxed_and_rows_stay(genuine: bq.Client, data
             "more", "RECORD", "REPEATED", fields=[bq.SchemaField("x", "FLOAT64"), bq.SchemaField("y", "STRING")]
         ),
     ]
-    table = genuine.update_table(table, ["schema"])
-    assert genuine.insert_rows_json(table, [{"material": "oak", "more": [{"x": 1.5, "y": "z"}]}]) == []
-    assert [row.values() for row in genuine.list_rows(table)] == [
+    table = bigquery_client.update_table(table, ["schema"])
+    assert bigquery_client.insert_rows_json(table, [{"material": "oak", "more": [{"x": 1.5, "y": "z"}]}]) == []
+    assert [row.values() for row in bigquery_client.list_rows(table)] == [
         (1, None, None, []),
         (None, "oak", None, [{"x": 1.5, "y": "z"}]),
     ]
@@ -124,31 +108,35 @@ def test_columns_can_be_added_and_relaxed_and_rows_stay(genuine: bq.Client, data
     ],
     ids=["another type", "a column less", "a required column", "no longer nullable"],
 )
-def test_other_changes_of_a_schema_are_refused(genuine: bq.Client, dataset: str, schema: list[bq.SchemaField]) -> None:
-    table = genuine.create_table(_table(dataset))
+def test_other_changes_of_a_schema_are_refused(
+    bigquery_client: bq.Client, dataset: str, schema: list[bq.SchemaField]
+) -> None:
+    table = bigquery_client.create_table(_table(dataset))
     table.schema = schema
     with pytest.raises(BadRequest, match="Provided Schema does not match"):
-        genuine.update_table(table, ["schema"])
-    assert len(genuine.get_table(table).schema) == len(SCHEMA)
+        bigquery_client.update_table(table, ["schema"])
+    assert len(bigquery_client.get_table(table).schema) == len(SCHEMA)
 
 
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/tables/patch takes If-Match, as each Google API with etags does
-def test_a_change_made_on_an_old_version_is_refused(genuine: bq.Client, dataset: str) -> None:
-    first = genuine.create_table(_table(dataset))
-    second = genuine.get_table(first)
+def test_a_change_made_on_an_old_version_is_refused(bigquery_client: bq.Client, dataset: str) -> None:
+    first = bigquery_client.create_table(_table(dataset))
+    second = bigquery_client.get_table(first)
     first.description = "of the first"
-    genuine.update_table(first, ["description"])
+    bigquery_client.update_table(first, ["description"])
     second.description = "of the second"
     with pytest.raises(PreconditionFailed):
-        genuine.update_table(second, ["description"])
-    assert genuine.get_table(first).description == "of the first"
+        bigquery_client.update_table(second, ["description"])
+    assert bigquery_client.get_table(first).description == "of the first"
 
 
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/list
-def test_rows_are_listed_in_pages(genuine: bq.Client, dataset: str) -> None:
-    table = genuine.create_table(_table(dataset))
-    assert genuine.insert_rows_json(table, [{"id": number} for number in range(25)]) == []
-    pages = genuine.list_rows(table, page_size=10).pages
+def test_rows_are_listed_in_pages(bigquery_client: bq.Client, dataset: str) -> None:
+    table = bigquery_client.create_table(_table(dataset))
+    assert bigquery_client.insert_rows_json(table, [{"id": number} for number in range(25)]) == []
+    pages = bigquery_client.list_rows(table, page_size=10).pages
     assert [[row["id"] for row in page] for page in pages] == [[*range(10)], [*range(10, 20)], [*range(20, 25)]]
-    assert [row["id"] for row in genuine.list_rows(table, max_results=3, start_index=20)] == [20, 21, 22]
-    assert [dict(row) for row in genuine.list_rows(table, selected_fields=SCHEMA[:1], max_results=1)] == [{"id": 0}]
+    assert [row["id"] for row in bigquery_client.list_rows(table, max_results=3, start_index=20)] == [20, 21, 22]
+    assert [dict(row) for row in bigquery_client.list_rows(table, selected_fields=SCHEMA[:1], max_results=1)] == [
+        {"id": 0}
+    ]

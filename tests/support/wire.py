@@ -5,7 +5,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,16 +100,30 @@ def told(document: Mapping[str, Any]) -> list[Told]:
     return _sorted(Told(one["method"], one["target"], _body(one), one["headers"]) for one in requests)
 
 
-_BOUNDARY = re.compile(r"={15}\d+==")
+_GIVEN = (
+    (re.compile(rb"(?<=[?&]uploadId=)[^&]+|(?<=upload_id=)[^&]+"), b"offline"),
+    (re.compile(rb"(?<=<ETag>).*?(?=</ETag>)"), b"offline"),
+    (re.compile(rb"(?<=/streams/)[\w-]+"), b"-"),
+    (re.compile(rb"={15}\d+=="), b"boundary"),
+)
+"""What a service gives in its answers and is told again, and the random text that parts a multipart body."""
+
+_OF_BODY = frozenset({"content-length", "content-md5", "x-amz-content-sha256"})
 
 
 def _steady(one: Told) -> Told:
-    """Without the random text that parts a multipart body."""
-    boundary = _BOUNDARY.search(one.headers.get("content-type", ""))
-    if not boundary:
-        return one
-    headers = {**one.headers, "content-type": one.headers["content-type"].replace(boundary[0], "boundary")}
-    return replace(one, headers=headers, body=one.body.replace(boundary[0].encode(), b"boundary"))
+    headers = {name: _without_given(value.encode()).decode() for name, value in one.headers.items()}
+    body = _without_given(one.body)
+    if body != one.body:
+        # Of a body that holds what was given, the length and the part of the signature differ as well.
+        headers = {name: value for name, value in headers.items() if name not in _OF_BODY}
+    return Told(one.method, _without_given(one.target.encode()).decode(), body, headers)
+
+
+def _without_given(text: bytes) -> bytes:
+    for pattern, stead in _GIVEN:
+        text = pattern.sub(stead, text)
+    return text
 
 
 def _body(request: Mapping[str, Any]) -> bytes:

@@ -96,7 +96,6 @@ def pubsub(server: servers.LocalServer) -> Iterator[Wire]:
         yield Wire(
             options={"topic": topic, "project": PROJECT, "endpoint_url": front.url},
             received=lambda: _of_grpc(front),
-            lasting=_rpc_lasting,
         )
 
 
@@ -107,16 +106,17 @@ def bigquery(server: servers.BigQuery) -> Iterator[Wire]:
     dataset = warehouse.new_dataset(client)
     make_table(client, dataset)
     client.close()
-    with _front(server.port) as front:
+    with _front(server.port) as front, GrpcFront(server.target) as storage_front:
         yield Wire(
             options={
                 "project": warehouse.PROJECT,
                 "dataset": dataset,
                 "table": "scans",
                 "endpoint_url": front.url,
+                "storage_endpoint_url": storage_front.url,
                 "min_table_age": "0s",
             },
-            received=_of_http(front),
+            received=lambda: [*_of_http(front)(), *_of_grpc(storage_front)],
             looks=lambda request: request.method == "GET",
             lasting=of_gcp.lasting,
         )
@@ -125,7 +125,7 @@ def bigquery(server: servers.BigQuery) -> Iterator[Wire]:
 def _of_grpc(front: GrpcFront) -> list[Request]:
     target = front.url.removeprefix("http://")
     return [
-        Request(call.method.removeprefix("/"), target, call.metadata, _message(call))
+        Request(call.method.removeprefix("/"), target, _rpc_lasting(call.metadata), _message(call))
         for call in front.streamed
         if call.method in _MESSAGES
     ]

@@ -9,6 +9,7 @@ import uvicorn
 
 from scribe_local.bigquery.rest import application
 from scribe_local.bigquery.service import Service
+from scribe_local.bigquery.write_rpc import write_server
 
 
 @click.command()
@@ -24,13 +25,16 @@ def main(port: int, grpc_port: int, folder: Path | None) -> None:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     service = Service(folder and folder / "bigquery.duckdb")
+    writes, bound = write_server(service, grpc_port)
+    writes.start()
     try:
         with _listener(port) as listener:
             config = uvicorn.Config(
                 application(service), log_level="warning", lifespan="off", timeout_graceful_shutdown=2
             )
-            _Announced(config, grpc_port).run([listener])
+            _Announced(config, bound).run([listener])
     finally:
+        writes.stop(grace=1).wait()
         service.store.close()
 
 

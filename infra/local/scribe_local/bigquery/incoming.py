@@ -20,6 +20,7 @@ Convert = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})", re.ASCII)
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?([+-]\d\d:\d\d)?$", re.ASCII)
 _ZONE = re.compile(r"\s*(UTC|Z)$", re.IGNORECASE)
 _TIME = re.compile(r"\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,6})?)?", re.ASCII)
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "+inf": math.inf, "-inf": -math.inf}
@@ -185,7 +186,7 @@ def _timestamp(value: Any) -> dt.datetime:
     """Text, or seconds since 1970."""
     try:
         if isinstance(value, str):
-            found = _moment(_ZONE.sub("+00:00", value.strip()))
+            found = _moment(value[:-1] + "+00:00" if value.endswith("Z") else _ZONE.sub("+00:00", value.strip()))
             return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return _EPOCH + dt.timedelta(microseconds=round(Decimal(str(value)) * 1_000_000))
@@ -206,6 +207,8 @@ def _datetime(value: Any) -> dt.datetime:
 
 
 def _moment(text: str) -> dt.datetime:
+    if _PLAIN.match(text):
+        return dt.datetime.fromisoformat(text)
     day, rest = _DATE.match(text), ""
     if day is None:
         raise ValueError(text)
@@ -244,7 +247,6 @@ def _json_text(value: Any) -> str:
         raise _bad("json", value)
     text = value if isinstance(value, str) else _json_value(value)
     try:
-        msgspec.json.decode(text, type=msgspec.Raw)
         msgspec.json.decode(text)
     except msgspec.DecodeError:
         raise _bad("json", value) from None

@@ -15,6 +15,7 @@ from scribe_local.bigquery.store import Document, Store
 from scribe_local.bigquery.streaming_buffer import StreamingBuffer
 from scribe_local.bigquery.tables import Tables
 from scribe_local.bigquery.uploads import ResumableUploads
+from scribe_local.bigquery.write_streams import WriteStreams
 
 
 class Service:
@@ -30,6 +31,7 @@ class Service:
         loads = LoadJobs(self.store, self.tables, self.settings)
         queries = Queries(self.store, self.tables, buffer)
         self.jobs = Jobs(self.store, self.datasets, loads, queries, self.settings)
+        self.streams = WriteStreams(self.store, self.tables, self.settings)
         self.uploads = ResumableUploads()
 
     def rows(self, name: TableName, page: Page, selected: list[str]) -> Document:
