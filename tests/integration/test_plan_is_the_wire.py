@@ -45,6 +45,7 @@ class Case:
 PER_SCAN: dict[str, Any] = {"type": "aws_s3", "key": "scans/{timestamp:%Y/%m/%d}/scan-{scan_id}.json"}
 PER_BATCH: dict[str, Any] = {"type": "aws_s3", "key": "scans/dt={timestamp:%Y-%m-%d}/{batch_id}.{ext}"}
 SQS: dict[str, Any] = {"type": "aws_sqs"}
+DYNAMODB: dict[str, Any] = {"type": "aws_dynamodb"}
 PUBSUB: dict[str, Any] = {"type": "gcp_pubsub"}
 BIGQUERY: dict[str, Any] = {"type": "gcp_bigquery"}
 PARTS: dict[str, Any] = {"multipart_threshold": "5MiB", "part_size": "5MiB"}
@@ -86,6 +87,13 @@ CASES |= {
     "aws_sqs FIFO queue in order": Case("fifo_wire", SQS | {"ordering_key": "{timestamp:%d}"}),
     "aws_sqs trimmed": Case("sqs_wire", SQS | SMALL | {"oversize": {"action": "trim"}}, LARGE),
     "aws_sqs claim check": Case("sqs_wire", SQS | SMALL | {"oversize": CLAIM}, LARGE, claims=True),
+}
+CASES |= {
+    "aws_dynamodb conditional": Case(
+        "dynamodb_wire", DYNAMODB | {"ttl": {"attribute": "gone_at", "after": "1d"}}, MANY
+    ),
+    "aws_dynamodb insert": Case("dynamodb_wire", DYNAMODB | {"writes": "insert", "item": "document"}, MANY),
+    "aws_dynamodb batch": Case("dynamodb_wire", DYNAMODB | {"writes": "batch", "on_conflict": "overwrite"}, MANY),
 }
 CASES |= {
     "gcp_storage one object a scan": Case("gcs_wire", PER_SCAN | {"type": "gcp_storage"}),
@@ -132,6 +140,12 @@ def sqs_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
 @pytest.fixture
 def fifo_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
     with wires.sqs(ministack, bucket, fifo=True) as wire:
+        yield wire
+
+
+@pytest.fixture
+def dynamodb_wire(ministack: servers.LocalServer) -> Iterator[Wire]:
+    with wires.dynamodb(ministack) as wire:
         yield wire
 
 

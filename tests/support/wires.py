@@ -15,6 +15,7 @@ from support.gcs import new_bucket as new_gcs_bucket
 from support.grpc_front import Call, GrpcFront
 from support.queues import new_queue
 from support.s3 import aws_client
+from support.tables import new_table
 from support.topics import PROJECT, clients
 from support.warehouse import make_table
 from support.wire import Wire
@@ -27,6 +28,7 @@ from scribe_local import servers
 
 TRANSPORT = frozenset({"host", "accept-encoding", "connection"})
 """Headers of HTTP's own, which say nothing of a delivery."""
+_LOOKS = (".DescribeTable", ".DescribeTimeToLive", ".GetItem")
 _RPC_TRANSPORT = re.compile(r"grpc-.*|te|content-type")
 _MESSAGES: Mapping[str, Any] = {
     "/google.pubsub.v1.Publisher/Publish": publishing.PublishRequest,
@@ -72,6 +74,16 @@ def sqs(aws: servers.LocalServer, bucket: str, *, fifo: bool) -> Iterator[Wire]:
             return store.looks(request) or request.headers.get("x-amz-target") == "AmazonSQS.GetQueueAttributes"
 
         yield replace(_aws(front, {"queue_url": url}, looks=looks), store={**store.options, "type": "aws_s3"})
+
+
+@contextmanager
+def dynamodb(aws: servers.LocalServer) -> Iterator[Wire]:
+    """A table whose key is a number."""
+    client = aws_client(aws.url, "dynamodb")
+    table = new_table(client)
+    client.close()
+    with _front(aws.port) as front:
+        yield _aws(front, {"table": table}, looks=lambda one: one.headers.get("x-amz-target", "").endswith(_LOOKS))
 
 
 @contextmanager

@@ -140,6 +140,19 @@ def of_entry(code: str, message: str, *, sender_fault: bool) -> SinkError:
     return Rejected(text) if sender_fault else Transient(text, applied="no")
 
 
+def of_statement(code: str, message: str) -> SinkError:
+    """What failed of a batch of PartiQL statements that was answered: one statement, by its own code.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
+    """
+    text = f"{code}: {message}"
+    if code in {"AccessDenied", "ResourceNotFound"}:
+        return Misconfigured(text)
+    if code in {"ProvisionedThroughputExceeded", "RequestLimitExceeded", "ThrottlingError"}:
+        return Throttled(text, applied="no")
+    return Transient(text, applied="unknown" if code == "InternalServerError" else "no")
+
+
 def code_of(error: Exception) -> str:
     """The service's code, such as ``NoSuchBucket``; the HTTP status where an answer without a body had none."""
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, boto.ClientError) else ""

@@ -94,7 +94,7 @@ class ObjectForm:
 
     def key(self, record: Record, *, version: int | None = None) -> str:
         """The record's or its batch's name; raises `Rejected`."""
-        return self.template.render(_placed(record, self.timezone, version), ext=self.extension)
+        return self.template.render(placed(record, self.timezone, version), ext=self.extension)
 
     def encode(self, batch: Batch, check_key: Callable[[str], None]) -> Encoded:
         """The batch as `Object`s in `Encoded.payload`; `check_key` raises `Rejected` for a name the store refuses."""
@@ -132,7 +132,7 @@ class ObjectForm:
         for index, record in enumerate(batch.records):
             try:
                 document = self._document(record)
-                rows.add(_placed(record, self.timezone, None), document)
+                rows.add(placed(record, self.timezone, None), document)
                 size += len(document)
             except (Rejected, InvalidScan) as error:
                 refused[index] = _refusal(error)
@@ -232,7 +232,8 @@ def read_order(metadata: Mapping[str, str]) -> Order | None:
     return (float(match[1]), int(match[2])) if match else None
 
 
-def _placed(record: Record, assume: tzinfo, version: int | None) -> Record:
+def placed(record: Record, assume: tzinfo, version: int | None) -> Record:
+    """The record as it was when its batch was sealed: its timestamps read in `assume`; `version` None is its own."""
     version = record.version if version is None else version
     if version == record.version and record.assume == assume:
         return record

@@ -171,7 +171,7 @@ class Handover:
         """Wait until a delivery with these keys may be handed over."""
         await self._wait(frozenset(keys), self._most)
 
-    def hand(self, incoming: Sequence[Incoming], checkpoint: Mapping[str, str]) -> Delivery:
+    def hand(self, incoming: Sequence[Incoming], checkpoint: Mapping[str, str | None]) -> Delivery:
         """A delivery that is now out."""
         self._count += 1
         number = self._count
