@@ -1,12 +1,12 @@
 """Whole scans kept in one destination's store for another destination, which gets a pointer to them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import anyio
 
 from scribe_export.errors import BreakerOpen, Misconfigured, Rejected, SinkError
-from scribe_export.model import Record
+from scribe_export.model import Record, Request
 from scribe_export.oversize import ANY_SHA256, claim_key
 from scribe_export.patterns import CircuitBreaker
 
@@ -26,6 +26,9 @@ class ClaimHolder(Protocol):
 
     async def keep(self, key: str, record: Record) -> None:
         """Return once the raw body lies under `key`, also if it did before; raises as `Sink.write`."""
+
+    async def preview_keep(self, key: str, record: Record) -> Sequence[Request]:
+        """The requests of a first `keep`, as `Sink.preview`."""
 
 
 class ClaimStore:

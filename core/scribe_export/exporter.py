@@ -20,7 +20,8 @@ from scribe_export.config import Config
 from scribe_export.errors import InvalidScan, JournalUnusable
 from scribe_export.feed import Feed
 from scribe_export.housekeeping import Housekeeper
-from scribe_export.intake import Intake, Origin
+from scribe_export.identify import Identifier, Origin
+from scribe_export.intake import Intake
 from scribe_export.interface import Sink, Source
 from scribe_export.journal.destinations import DestinationRow, register
 from scribe_export.journal.ingest import ConflictMasks, Ingested, last_seq
@@ -207,15 +208,17 @@ class Exporter:
             store=self.store,
             head=self.head,
             lanes={lane.id: lane for lane in self.lanes.values()},
-            router=self.router,
-            bits_by_name=bit_of,
+            identifier=Identifier(
+                self.router,
+                bit_of,
+                max_record=self.config.journal.max_record,
+                assume=self.config.assume_timezone,
+            ),
             conflicts=ConflictMasks(
                 dead_letter=sum(1 << bit for bit, policy in policies.items() if policy == "dead_letter"),
                 keep=sum(1 << bit for bit, policy in policies.items() if policy == "keep"),
             ),
             clock=self.clock,
-            max_record=self.config.journal.max_record,
-            assume=self.config.assume_timezone,
         )
         self.housekeeper = Housekeeper(self.store, self._journal.folder, self.clock, self.config.journal.history)
         if self.config.scanner:

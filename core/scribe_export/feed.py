@@ -9,7 +9,7 @@ import structlog
 
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalError, Misconfigured, SinkError, SourceError
-from scribe_export.intake import Origin
+from scribe_export.identify import Origin
 from scribe_export.interface import Source
 from scribe_export.journal.database import Database
 from scribe_export.journal.store import Store

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scribe_export.errors import InvalidScan, Rejected
 from scribe_export.exporter import Exporter
-from scribe_export.intake import Origin
+from scribe_export.identify import Origin
 from scribe_export.interface import Sink
 from scribe_export.journal.batches import SealedBatch, batches
 from scribe_export.journal.bodies import fetch_members, read_body

@@ -125,7 +125,10 @@ def test_trim_leaves_the_audio_out_and_what_is_still_too_large_is_a_dead_letter(
             {"action": "claim_check", "destination": "archve"},
             'no destination is called "archve", did you mean "archive"?',
         ),
-        ({"action": "claim_check", "destination": "small"}, "small cannot keep whole scans; name a bucket or a folder"),
+        (
+            {"action": "claim_check", "destination": "small"},
+            "a destination cannot keep what is too large for itself; name another",
+        ),
     ],
 )
 def test_a_policy_that_cannot_work_is_refused_with_its_place(

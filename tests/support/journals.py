@@ -1,9 +1,10 @@
 """Journals as sources and lanes fill them, without either."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -50,11 +51,25 @@ def journalled(db: Database, *scans: NewScan, dead_letter: int = 0, keep: int = 
         return ingest(db, scans, conflicts=ConflictMasks(dead_letter, keep))
 
 
-def sealed(db: Database, bit: int, after: int = 0, *, limit: int = 100, by_record: bool = True) -> list[SealedBatch]:
+def sealed(
+    db: Database,
+    bit: int,
+    after: int = 0,
+    *,
+    limit: int = 100,
+    by_record: bool = True,
+    shape: Mapping[str, Any] | None = None,
+) -> list[SealedBatch]:
     """Seal a destination's next scans in a transaction of its own."""
     records = fetch_next(db, bit, after, max_records=limit, max_bytes=2**30).records
     members: Sequence[Member] = [Member(r.seq, r.scan_id, r.sha256, len(r.body)) for r in records]
     with db.transaction():
         return seal(
-            db, bit, {"": members} if members else {}, upto=members[-1].seq, shape={}, by_record=by_record, refused={}
+            db,
+            bit,
+            {"": members} if members else {},
+            upto=members[-1].seq,
+            shape=shape or {},
+            by_record=by_record,
+            refused={},
         )

@@ -12,6 +12,7 @@ from support import spool
 
 from scribe_export import feed, intake
 from scribe_export.cli import main
+from scribe_export.identify import Origin
 from scribe_export.interface import Sink
 from scribe_export.journal import database, ingest
 from scribe_export.journal.batches import SealedBatch
@@ -54,7 +55,7 @@ def cursor_before_rows() -> None:
     async def cursor_first(
         self: intake.Intake,
         scans: Sequence[Any],
-        origin: intake.Origin,
+        origin: Origin,
         checkpoint: Mapping[str, str | None] | None = None,
         **settings: Any,
     ) -> Any:

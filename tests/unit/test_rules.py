@@ -44,10 +44,10 @@ def record(document: dict[str, Any], *, source: str = "api", received_at: float 
     ("rule", "answer"),
     [
         ('confidence >= 0.8 && material == "oak"', "matched"),
-        ("confidence >= 1", "did not match"),
+        ("confidence >= 1", "did not match: confidence is 0.9"),
         ("frequency == 440", "matched"),
         ('scan_id == "7"', "matched"),
-        ("scan_id == '8'", "did not match"),
+        ("scan_id == '8'", 'did not match: scan_id is "7"'),
         ("int(scan_id) % 2 == 1", "matched"),
         ('signal_type in ["sine", "square"]', "matched"),
         ('source == "api"', "matched"),
@@ -55,8 +55,17 @@ def record(document: dict[str, Any], *, source: str = "api", received_at: float 
         ('timestamp < timestamp("2026-03-01T09:31:00Z")', "matched"),
         ("timestamp.getHours() == 9", "matched"),
         ("scan.response.sample_rate == 44100", "matched"),
-        ("has(scan.response.audio_data)", "did not match"),
-        ("has(scan.nothing)", "did not match"),
+        ("has(scan.response.audio_data)", "did not match: scan.response.audio_data is absent"),
+        ("has(scan.nothing)", "did not match: scan.nothing is absent"),
+        ('"day" in scan.tags', "did not match: scan.tags is a list of 2"),
+        ('scan.tags.exists(tag, tag == "scan.big")', "did not match: scan.tags is a list of 2"),
+        ("timestamp.getHours() == 8", "did not match: timestamp is 2026-03-01T09:30:00+00:00"),
+        (
+            'confidence >= 0.8 && material == "elm" || scan . response . sample_rate == 1',
+            'did not match: confidence is 0.9, material is "oak", scan.response.sample_rate is 44100',
+        ),
+        ('scan["tags"].size() == 0', "did not match"),
+        ("false", "did not match"),
         ('"night" in scan.tags', "matched"),
         ('scan.interpretation.pattern_matches.materials.exists(m, m.material == "oak" && m.score > 0.5)', "matched"),
         ("scan.big > 5", "matched"),
@@ -76,13 +85,13 @@ def test_a_rule_on_a_whole_scan(rule: str, answer: str) -> None:
     ("rule", "answer"),
     [
         ("confidence >= 0.8", "failed: the scan has no confidence"),
-        ('material == "oak"', "did not match"),
+        ('material == "oak"', "did not match: material is absent"),
         ('material != "oak"', "matched"),
-        ("confidence != null && confidence >= 0.8", "did not match"),
+        ("confidence != null && confidence >= 0.8", "did not match: confidence is absent"),
         ('confidence >= 0.8 || scan_id == "b-1"', "matched"),
-        ('material == "oak" && confidence >= 0.8', "did not match"),
+        ('material == "oak" && confidence >= 0.8', "did not match: confidence is absent, material is absent"),
         ('material.startsWith("o")', "failed: the scan has no material"),
-        ("has(scan.x)", "did not match"),
+        ("has(scan.x)", "did not match: scan.x is absent"),
         ("has(scan.config.frequency)", "failed: the scan has no config"),
         ("timestamp.getFullYear() == 2001", "matched"),
     ],
@@ -189,12 +198,18 @@ def test_the_mask_has_the_bits_of_what_matched_and_of_what_has_no_rule() -> None
     rules = Rules.compile({"oak": 'material == "oak"', "sure": "confidence > 0.95", "rest": "otherwise"})
     router = Router({"all": 62, "oak": 3, "sure": 1, "rest": 0}, rules)
     assert router.route(record(SCAN)).mask == 1 << 62 | 1 << 3
+    assert router.explain(record(SCAN)) == {
+        "all": "matched",
+        "oak": "matched",
+        "rest": "did not match: oak matched",
+        "sure": "did not match: confidence is 0.9",
+    }
     bare = router.route(record(BARE))
     assert bare.mask == 1 << 62 | 1
     assert bare.failed == {"sure": "the scan has no confidence"}
     assert router.explain(record(BARE)) == {
         "all": "matched",
-        "oak": "did not match",
+        "oak": "did not match: material is absent",
         "rest": "matched",
         "sure": "failed: the scan has no confidence",
     }

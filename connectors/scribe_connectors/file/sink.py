@@ -1,7 +1,7 @@
 """A sink that keeps scans as files under a folder."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from scribe_export.archives.form import Object
 from scribe_export.archives.sink import Found, ObjectOptions, ObjectSink
 from scribe_export.errors import Misconfigured, Rejected, SinkError
 from scribe_export.interface import Context
+from scribe_export.model import Encoded, Request
 from scribe_export.options import Options
 
 # https://man7.org/linux/man-pages/man3/pathconf.3.html: NAME_MAX, and PATH_MAX with room for the folder
@@ -52,6 +53,12 @@ class FileSink(ObjectSink):
             await to_thread.run_sync(self._folder.open)
         except OSError as error:
             raise classify(error) or Misconfigured(str(error)) from error
+
+    async def preview(self, encoded: Encoded) -> Sequence[Request]:
+        return [
+            Request("create", str(self._folder.root / item.key), {}, item.data, item.members)
+            for item in encoded.payload
+        ]
 
     def check_key(self, key: str) -> None:
         parts = key.split("/")

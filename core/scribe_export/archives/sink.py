@@ -8,7 +8,7 @@ judged by the SHA-256 of the raw body (or the batch's digest) in its metadata, a
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Annotated, Any, ClassVar, Literal
@@ -41,7 +41,7 @@ from scribe_export.archives.parquet import INSTALL, installed
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, SinkError, Transient
 from scribe_export.interface import Context, Sink
 from scribe_export.keys import KeyTemplate
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request
 from scribe_export.options import Options, SinkOptions
 from scribe_export.parts import one_for_all
 
@@ -156,6 +156,11 @@ class ObjectSink(Sink):
     async def keep(self, key: str, record: Record) -> None:
         """Return once the record's raw body lies under `key`, whose name tells it from any other."""
         await to_thread.run_sync(self._keep, claim(key, record))
+
+    async def preview_keep(self, key: str, record: Record) -> Sequence[Request]:
+        """The requests of a first `keep`, as `preview`."""
+        item = claim(key, record)
+        return await self.preview(Encoded(Batch("", "", (record,), ""), (item,), size=len(item.data)))
 
     def _keep(self, item: Object) -> None:
         try:

@@ -16,6 +16,7 @@ from scribe_export.cli.printable import printable
 _COMMANDS = {
     "run": "Deliver every scan until stopped.",
     "check": "Check a config; with --connect, reach everything it names.",
+    "plan": "Show, offline, what every destination would get.",
     "send": "Journal scans from files; prints accepted ID once each is fsynced.",
     "status": "Show what waits, what was delivered and what is dead, by destination.",
     "trace": "Tell what became of one scan.",

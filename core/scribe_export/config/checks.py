@@ -38,6 +38,8 @@ def check_claims(destinations: Mapping[str, Built[SinkOptions]], tree: Branch, f
         place = oversize.entries["destination"].place if oversize else nodes.entries[name].key
         if store not in nodes.entries:
             found.add(place, f'no destination is called "{store}"' + did_you_mean(store, nodes.entries))
+        elif store == name:
+            found.add(place, "a destination cannot keep what is too large for itself; name another")
         elif store in destinations and not hasattr(destinations[store].connector, "keep"):
             found.add(place, f"{store} cannot keep whole scans; name a bucket or a folder")
 

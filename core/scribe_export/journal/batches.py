@@ -107,12 +107,12 @@ def add_batch(
     unknown: bool = False,
 ) -> SealedBatch:
     """Seal members into a batch of their own. `explicit` unless they are all of their range's scans routed here."""
-    digest = member_digest(db, destination, members)
+    digest = member_digest(db.uuid, destination, members)
     first, last = members[0].seq, members[-1].seq
     row = (
         destination, first, last, explicit, len(members), sum([member.size for member in members]),
-        _batch_id(first, digest, partition, shape), digest, partition, shape.row, by_record, attempts, next_at, unknown,
-        db.clock.now(),
+        id_of_batch(first, digest, partition, shape.row), digest, partition, shape.row, by_record, attempts, next_at,
+        unknown, db.clock.now(),
     )  # fmt: skip
     cursor = db.connection.execute(
         "INSERT INTO batch(destination, first_seq, last_seq, explicit, count, size, batch_id, digest, partition, shape,"
@@ -129,26 +129,29 @@ def add_batch(
     )  # fmt: skip
 
 
-def _batch_id(first: int, digest: str, partition: str, shape: FrozenShape) -> str:
-    """Scans that were refused may be sealed again with the same members, but then under the options of that day."""
-    sealing = hashlib.sha256(f"{digest}\n{shape.row}\n{partition}".encode())
+def id_of_batch(first: int, digest: str, partition: str, shape: int) -> str:
+    """From its first member's number, its digest, its partition and the row of its shape.
+
+    Scans that were refused may be sealed again with the same members, but then under the options of that day.
+    """
+    sealing = hashlib.sha256(f"{digest}\n{shape}\n{partition}".encode())
     return f"{first:012d}-{sealing.hexdigest()[:16]}"
 
 
-def member_digest(db: Database, destination: int, members: Sequence[Identified]) -> str:
+def member_digest(journal: str, destination: int, members: Sequence[Identified]) -> str:
     """Over the journal's uuid, the destination and the ordered ids and sha256s: no two journals share one."""
-    digest = hashlib.sha256(f"{db.uuid}\n{destination}\n".encode())
+    digest = hashlib.sha256(f"{journal}\n{destination}\n".encode())
     digest.update("".join([member.ident for member in members]).encode("utf-8"))
     return digest.hexdigest()
 
 
 def frozen(db: Database, shape: Mapping[str, Any]) -> FrozenShape:
-    """The row of a shape, made if new."""
+    """The row of a shape, made if new; its values as they are read back, so that every attempt sees the same."""
     text = json.dumps(shape, sort_keys=True)
     row = db.connection.execute("SELECT id FROM shape WHERE json=?", (text,)).fetchone()
     if row is None:
         row = db.connection.execute("INSERT INTO shape(json) VALUES(?) RETURNING id", (text,)).fetchone()
-    return FrozenShape(int(row[0]), shape)
+    return FrozenShape(int(row[0]), json.loads(text))
 
 
 def batches(db: Database, destination: int | None = None, state: str = "open") -> list[SealedBatch]:

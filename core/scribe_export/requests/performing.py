@@ -11,7 +11,8 @@ from anyio.abc import TaskGroup
 from scribe_export.accepted import Accepted
 from scribe_export.config.result import Built
 from scribe_export.errors import Misconfigured, ScribeExportError, SinkError, Transient
-from scribe_export.intake import Intake, Origin
+from scribe_export.identify import Origin
+from scribe_export.intake import Intake
 from scribe_export.interface import Context, Scanner
 from scribe_export.journal.database import Database
 from scribe_export.journal.ingest import Ingested

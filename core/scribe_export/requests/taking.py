@@ -7,7 +7,8 @@ import structlog
 
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalFull
-from scribe_export.intake import FULL_PAUSE, Origin
+from scribe_export.identify import Origin
+from scribe_export.intake import FULL_PAUSE
 from scribe_export.journal.requests import NewRequest, accept_from
 from scribe_export.journal.store import Store
 from scribe_export.model import Incoming

@@ -46,6 +46,6 @@ class Router:
         return Routing(mask, decision.failed)
 
     def explain(self, record: Record) -> dict[str, str]:
-        """For every destination ``matched``, ``did not match`` or ``failed: `` and why."""
+        """For every destination ``matched``, or ``did not match: `` or ``failed: `` and why."""
         told = dict.fromkeys(self._bits, "matched")
         return told | (self._rules.explain(record) if self._rules else {})

@@ -43,6 +43,7 @@ _FUNCTIONS = frozenset(
 )  # fmt: skip
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
+_PATH = re.compile(r"(?<![\w.])scan((?:\s*\.\s*[A-Za-z_]\w*)+)(\s*\()?")
 _WHERE = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)")
 _HABITS = {"and": "&&", "or": "||", "not": "!", "=": "==", "AND": "&&", "OR": "||", "NOT": "!"}
 
@@ -58,11 +59,12 @@ class RuleMistake(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A compiled rule and the names that it uses."""
+    """A compiled rule, the names that it uses, and of the document its dotted paths."""
 
     text: str
     program: "Program"
     names: tuple[str, ...]
+    paths: tuple[tuple[str, ...], ...] = ()
 
 
 def compile_rule(text: str) -> Rule:
@@ -84,9 +86,18 @@ def compile_rule(text: str) -> Rule:
             raise RuleMistake(
                 f'uses the unknown function "{name}"' + did_you_mean(name, _FUNCTIONS), *_position(bare, name)
             )
-    rule = Rule(text, program, tuple(name for name in NAMES if name in used))
+    rule = Rule(text, program, tuple(name for name in NAMES if name in used), _paths(bare))
     _try(rule)
     return rule
+
+
+def _paths(bare: str) -> tuple[tuple[str, ...], ...]:
+    found: dict[tuple[str, ...], None] = {}
+    for match in _PATH.finditer(bare):
+        parts = tuple(part.strip() for part in match[1].split(".")[1:])
+        if path := parts[:-1] if match[2] else parts:
+            found[path] = None
+    return tuple(found)
 
 
 def _try(rule: Rule) -> None:

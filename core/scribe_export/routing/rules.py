@@ -16,6 +16,7 @@ from typing import Any
 
 from scribe_export.errors import InvalidScan, Rejected
 from scribe_export.model import Record
+from scribe_export.routing.reasons import values_of
 from scribe_export.routing.rule import NAMES, Rule, compile_rule, shown
 
 OTHERWISE = "otherwise"
@@ -81,10 +82,19 @@ class Rules:
         return RoutingDecision(tuple(matched) or self._otherwise, failed)
 
     def explain(self, record: Record) -> dict[str, str]:
-        """For each destination with a rule ``matched``, ``did not match`` or ``failed: `` and why."""
+        """For each destination with a rule ``matched``, or ``did not match: `` or ``failed: `` and why."""
         decision = self.evaluate(record)
-        told = {name: "matched" if name in decision.matched else "did not match" for name in sorted(self.names)}
-        return told | {name: f"failed: {why}" for name, why in decision.failed.items()}
+        told: dict[str, str] = {}
+        for name in sorted(self.names):
+            if name in decision.failed:
+                told[name] = f"failed: {decision.failed[name]}"
+            elif name in decision.matched:
+                told[name] = "matched"
+            else:
+                rule = self._rules.get(name)
+                why = values_of(rule, record) if rule else f"{' and '.join(decision.matched)} matched"
+                told[name] = f"did not match: {why}" if why else "did not match"
+        return told
 
 
 def _context_type() -> Any:
