@@ -105,7 +105,10 @@ class SinkError(ScribeExportError):
 
 
 class Transient(SinkError):
-    """Worth another try; not before `retry_after` seconds if the service named a delay."""
+    """Worth another try; not before `retry_after` seconds if the service named a delay.
+
+    A failure to be told from others has a `kind` of its own: the dead letter's class, if it comes to that.
+    """
 
     kind = "transient"
 
@@ -116,9 +119,12 @@ class Transient(SinkError):
         retry_after: float | None = None,
         applied: Applied = "unknown",
         burned: bool = False,
+        kind: str | None = None,
     ) -> None:
         super().__init__(message, applied=applied, burned=burned)
         self.retry_after = retry_after
+        if kind is not None:
+            self.kind = kind
 
 
 class Throttled(Transient):

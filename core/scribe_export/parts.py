@@ -125,10 +125,13 @@ def one_for_all(errors: Iterable[SinkError]) -> SinkError | None:
     if len(passing) < len(each):
         return None
     delays = [error.retry_after for error in passing if error.retry_after is not None]
+    kinds = {error.kind for error in passing}
     return (Throttled if any(isinstance(error, Throttled) for error in passing) else Transient)(
         str(passing[0]),
         retry_after=max(delays, default=None),
         applied="no" if all(error.applied == "no" for error in passing) else "unknown",
+        burned=all(error.burned for error in passing),
+        kind=kinds.pop() if len(kinds) == 1 else None,
     )
 
 

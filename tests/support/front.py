@@ -42,8 +42,9 @@ Meddling = tuple[Callable[[Received], bytes], Callable[[Received, bytes], bytes]
 class Front:
     """Listens on a free port of 127.0.0.1; a context manager.
 
-    `requests` counts all that came, `received` keeps them, `passed` those that the server behind has answered, with the
-    status, whether or not the answer was handed on.
+
+    `requests` counts all that came, `received` keeps them, `forwarded` those that were passed on, before their answer
+    came, and `passed` those that the server behind has answered, with the status, whether or not that was handed on.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Front:
     ) -> None:
         self.requests = 0
         self.received: list[Received] = []
+        self.forwarded: list[Received] = []
         self.passed: list[tuple[Received, int]] = []
         self._script: Script | None = None
         self._meddling: Meddling | None = None
@@ -133,6 +135,19 @@ class Front:
         yield
         self._shortened = _whole
 
+    def pass_on(self, came: Received) -> Answer:
+        """What the other server answers, for a script that looks at it first."""
+        there = http.client.HTTPConnection("127.0.0.1", self._target, timeout=30)
+        try:
+            there.request(came.method, came.path, came.body, dict(came.headers))
+            answer = there.getresponse()
+            found = answer.read()
+        finally:
+            there.close()
+        self.forwarded.append(came)
+        kept = {name: value for name, value in answer.getheaders() if name.lower().startswith("x-amz")}
+        return Answer(answer.status, found, answer.getheader("Content-Type") or "", kept)
+
     def _own_answer(self, came: Received) -> Answer | None:
         if self._refused and self._refused in came.path:
             return self._unavailable
@@ -161,6 +176,7 @@ class Front:
                 if own and own is not LOST:
                     self._send(own.status, [("Content-Type", own.content_type), *own.headers.items()], own.body)
                     return
+                front.forwarded.append(came)
                 meddling = front._meddling
                 body = meddling[0](came) if meddling else body
                 there = http.client.HTTPConnection("127.0.0.1", front._target, timeout=30)

@@ -24,6 +24,7 @@ _THROTTLED = frozenset(
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
+        "ServiceQuotaExceededException",
         "SlowDown",
         "ThrottledException",
         "Throttling",
@@ -58,15 +59,27 @@ _OPERATOR = CREDENTIALS | {
     "AccountProblem",
     "AllAccessDisabled",
     "AuthorizationHeaderMalformed",
+    "CodeArtifactUserDeletedException",
+    "CodeArtifactUserFailedException",
+    "EC2AccessDeniedException",
+    "EFSMountFailureException",
     "IllegalLocationConstraintException",
     "InvalidAddress",
     "InvalidBucketName",
     "InvalidBucketState",
     "InvalidEncryptionAlgorithmError",
+    "InvalidRuntimeException",
     "InvalidSecurity",
+    "InvalidSecurityGroupIDException",
     "InvalidStorageClass",
+    "InvalidSubnetIDException",
     "InvalidTag",
     "InvalidTagError",
+    "InvalidZipFileException",
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
     "KmsAccessDenied",
     "KmsDisabled",
     "KmsInvalidKeyUsage",
@@ -74,14 +87,19 @@ _OPERATOR = CREDENTIALS | {
     "KmsNotFound",
     "KmsOptInRequired",
     "MethodNotAllowed",
+    "ModeNotSupportedException",
+    "NoPublishedVersionException",
     "NoSuchBucket",
     "NotImplemented",
     "NotSignedUp",
     "OptInRequired",
     "PermanentRedirect",
     "QueueDoesNotExist",
-    "ResourceNotFoundException",
     "RequestTimeTooSkewed",
+    "ResourceNotFoundException",
+    "RuntimeAliasDeletedException",
+    "RuntimeVersionDeletedException",
+    "S3FilesMountFailureException",
     "UnauthorizedOperation",
     "UnsupportedOperation",
     "301",
@@ -90,15 +108,16 @@ _OPERATOR = CREDENTIALS | {
 }
 _RECORD = frozenset(
     {
-        "EntityTooLarge",
         "InvalidArgument",
         "InvalidMessageContents",
         "InvalidParameterValue",
+        "InvalidRequestContentException",
         "InvalidURI",
         "KeyTooLongError",
         "MetadataTooLarge",
     }
 )
+_TOO_LARGE = frozenset({"EntityTooLarge", "RequestTooLargeException", "SerializedRequestEntityTooLargeException"})
 _CONNECTION_NEVER_MADE = (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError)
 _SETUP = (
     boto.CredentialRetrievalError,
@@ -167,8 +186,10 @@ def _of_service(error: boto.ClientError) -> SinkError:
         return Throttled(message, retry_after=_delay(answer), applied="no")
     if code in _OPERATOR or code.startswith("KMS.") or status in {301, 401}:
         return Misconfigured(message)
+    if code in _TOO_LARGE:
+        return Rejected(message, kind="too_large")
     if code in _RECORD:
-        return Rejected(message, kind="too_large" if code == "EntityTooLarge" else "rejected")
+        return Rejected(message)
     if status == 403:
         return Misconfigured(message)
     return Transient(message, retry_after=_delay(answer), applied="no" if 400 <= status < 500 else "unknown")

@@ -2,7 +2,7 @@
 
 An outage is held, poison is found. A batch that used up its attempts is suspect: it is sent again only after a different
 batch got through. If it fails once more then, it is at fault and is divided until single records are left, and one that
-still fails is dead, class ``poison``. While nothing gets through, nothing is dead-lettered.
+still fails is dead, class ``poison`` or that of its own failure. While nothing gets through, nothing is dead-lettered.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,11 @@ def judge(batch: SealedBatch, error: Exception, evidence: Evidence, max_attempts
         return Verdict("divide" if divisible and evidence.alone else "again", kind)
     if divisible:
         return Verdict("divide", kind)
-    return Verdict("die", "bug" if bug else "poison")
+    return Verdict("die", kind if bug or _of_its_own(error) else "poison")
+
+
+def _of_its_own(error: Exception) -> bool:
+    return isinstance(error, Transient) and error.kind != type(error).kind
 
 
 def _rejected(batch: SealedBatch, error: Rejected) -> Verdict:
