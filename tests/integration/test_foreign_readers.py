@@ -62,9 +62,10 @@ def check_archive(folder: Path) -> None:
     numbers = range(1, COUNT + 1)
     expected = [(COUNT, COUNT, sum(numbers), pytest.approx(sum(numbers) / 1000), 2.0 * COUNT)]
     for name in ("plain/*.jsonl", "gz/*.jsonl.gz", "zst/*.jsonl.zst", "each/**/*.json"):
+        layout = "unstructured" if name.endswith(".json") else "newline_delimited"
         found = ask(
             "SELECT count(*), count(DISTINCT scan_id), sum(scan_id), sum(interpretation.confidence_scores.overall), "
-            f"sum(config.duration) FROM read_json('{folder}/{name}')"
+            f"sum(config.duration) FROM read_json('{folder}/{name}', format='{layout}')"
         )
         assert found == expected, name
     rows = f"read_parquet('{folder}/parquet/*/*.parquet')"
