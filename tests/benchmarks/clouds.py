@@ -159,7 +159,7 @@ def main() -> None:
                 way = ways(cloud, stack, late)
                 found = [(of_the_guide(way), of_ours(cloud, way)) for _ in range(rounds)]
             print(
-                f"\nSeven destinations, scans of 4.7 KB, every answer {late * 1000:.0f} ms late (median of {rounds} rounds)"
+                f"\nSeven destinations, scans of 4.7 KB, answers {late * 1000:.0f} ms late (median of {rounds} rounds)"
             )
             for key, unit, more in (("cpu", "CPU microseconds a scan", 0), ("rate", "scans a second", 1)):
                 guide = [one[key] for one, _ in found]
