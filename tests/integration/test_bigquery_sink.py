@@ -13,6 +13,7 @@ import grpc
 import pytest
 from google.cloud.bigquery import Client, SchemaField, Table
 from google.cloud.bigquery_storage_v1.types import AppendRowsRequest
+from google.protobuf.json_format import MessageToJson
 from support.bigquery import PROJECT, client, new_dataset, settings
 from support.front import Answer, Front, Received
 from support.grpc_front import Status
@@ -20,9 +21,9 @@ from support.warehouse import AppendFront, count_of, make_table, rows_of, sink
 
 from scribe_connectors.gcp.bigquery import BigQuerySink
 from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkError, Throttled, Transient
-from scribe_export.model import Batch, Record
+from scribe_export.model import Batch, Record, Request
 from scribe_export.testing.clock import SimulatedClock
-from scribe_export.testing.records import make_record, make_records, scan_document
+from scribe_export.testing.records import make_record, make_records, scan_body, scan_document
 from scribe_export.testing.sealing import PLACES, encode, opened, seal_one
 from scribe_local import servers
 
@@ -324,6 +325,20 @@ def test_a_failed_job_is_judged_by_its_reason_and_its_name_is_burned(
     assert (error.applied, error.burned) == ("no", True)
 
 
+def test_a_used_up_quota_throttles_and_the_batch_goes_in_once_there_is_some(
+    bigquery: servers.BigQuery, front: Front, warehouse: Client, dataset: str
+) -> None:
+    make_table(warehouse, dataset)
+    settings(bigquery, load_jobs_per_table_per_day=0)
+    subject = sink(front.url, dataset)
+    [error] = outcome(subject, of(subject, make_records(2)))
+    assert type(error) is Throttled
+    assert (error.applied, error.burned) == ("no", True)
+    settings(bigquery)
+    assert outcome(sink(front.url, dataset), of(subject, make_records(2), attempt=2, generation=1)) == [None]
+    assert count_of(warehouse, dataset) == 2
+
+
 # Rows inserted (F-12)
 
 
@@ -485,6 +500,57 @@ def test_a_batch_is_written_as_it_was_sealed_after_another_method_was_chosen(
     assert outcome(sink(front.url, dataset), replace(sealed, attempt=2)) == [None]
     assert not appends.received
     assert count_of(warehouse, dataset) == 3
+
+
+# What is printed and what is sent
+
+
+def bare(body: bytes, content_type: str) -> bytes:
+    """An upload's body without the random boundary between its parts."""
+    boundary = content_type.partition("boundary=")[2].strip('"')
+    return body.replace(boundary.encode(), b"") if boundary else body
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [None, 2_000_000])
+def test_a_preview_is_what_goes_over_the_wire(
+    front: Front, warehouse: Client, dataset: str, method: str, size: int | None
+) -> None:
+    make_table(warehouse, dataset)
+    subject = sink(front.url, dataset, method=method, concurrency=1)
+    records = [make_record(n, seq=n, body=scan_body(n, size=size)) for n in range(1, 5)]
+    batch = of(subject, records)
+
+    async def preview() -> Sequence[Request]:
+        return await subject.preview(subject.encode(batch))
+
+    shown = anyio.run(preview)
+    assert not front.received
+    assert outcome(subject, batch) == [None]
+    sent = [one for one in front.received if one.method != "GET"]
+    assert [(one.method, one.target.removeprefix(front.url).split("&upload_id")[0]) for one in shown] == [
+        (one.method, one.path.split("&upload_id")[0]) for one in sent
+    ]
+    for one, real in zip(shown, sent, strict=True):
+        assert bare(one.body, one.headers.get("content-type", "")) == bare(real.body, real.headers["content-type"])
+
+
+def test_a_previewed_append_is_what_goes_over_the_wire(
+    front: Front, appends: AppendFront, warehouse: Client, dataset: str
+) -> None:
+    make_table(warehouse, dataset)
+    subject = sink(front.url, dataset, method="storage_write", storage_endpoint_url=appends.url)
+    batch = of(subject, make_records(3))
+    assert outcome(subject, batch) == [None]
+    [sent] = appends.bodies("AppendRows")
+
+    async def preview() -> Sequence[Request]:
+        return await subject.preview(await encode(subject, batch))
+
+    [shown] = anyio.run(preview)
+    assert json.loads(shown.body) == json.loads(
+        MessageToJson(AppendRowsRequest.pb().FromString(sent), preserving_proto_field_name=True)
+    )
 
 
 # What every method does
