@@ -132,6 +132,25 @@ def test_young_rows_are_left_until_none_can_come_before_them(
     assert read(at(20), notes).committed == ["between", "later"]
 
 
+def test_no_page_is_handed_over_behind_one_that_was_not_taken(
+    front: Front, bigquery_client: Client, dataset: str
+) -> None:
+    odd_table(bigquery_client, dataset)
+    subject = source(front.url, dataset, column=None, order_by=["scan_id"], page_size=2)
+
+    seen: list[int] = []
+
+    async def run() -> None:
+        async with opened(subject):
+            async for delivery in subject.deliveries(Notes()):
+                seen.append(len(delivery.incoming))
+                await delivery.nack()
+
+    with pytest.raises(Transient, match="not taken"):
+        anyio.run(run)
+    assert seen == [2]
+
+
 def test_what_the_operator_has_to_mend_is_said(front: Front, bigquery_client: Client, dataset: str) -> None:
     with pytest.raises(Misconfigured, match="Not found"):
         read(source(front.url, dataset), Notes())
