@@ -118,12 +118,26 @@ def test_other_changes_of_a_schema_are_refused(
     assert len(bigquery_client.get_table(table).schema) == len(SCHEMA)
 
 
+def test_a_change_is_made_whole_or_not_at_all(bigquery_client: bq.Client, dataset: str) -> None:
+    table = bigquery_client.create_table(_table(dataset))
+    table.schema = [*SCHEMA, bq.SchemaField("new", "STRING")]
+    table.clustering_fields = ["missing"]
+    with pytest.raises(BadRequest, match="missing"):
+        bigquery_client.update_table(table, ["schema", "clustering_fields"])
+    assert len(bigquery_client.get_table(table).schema) == len(SCHEMA)
+    table.clustering_fields = ["new"]
+    assert len(bigquery_client.update_table(table, ["schema", "clustering_fields"]).schema) == len(SCHEMA) + 1
+
+
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/tables/patch takes If-Match, as each Google API with etags does
 def test_a_change_made_on_an_old_version_is_refused(bigquery_client: bq.Client, dataset: str) -> None:
     first = bigquery_client.create_table(_table(dataset))
     second = bigquery_client.get_table(first)
     first.description = "of the first"
-    bigquery_client.update_table(first, ["description"])
+    first = bigquery_client.update_table(first, ["description"])
+    bigquery_client.query_and_wait(f"INSERT INTO `{first}` (id) VALUES (1)")
+    first.friendly_name = "rows that came did not make it another version"
+    bigquery_client.update_table(first, ["friendly_name"])
     second.description = "of the second"
     with pytest.raises(PreconditionFailed):
         bigquery_client.update_table(second, ["description"])

@@ -4,10 +4,13 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery as bq
 from support.bigquery import PROJECT
+
+from scribe_local import servers
 
 SCHEMA = [
     bq.SchemaField("id", "INT64"),
@@ -110,6 +113,30 @@ def test_rows_are_counted_grouped_and_filtered(bigquery_client: bq.Client, table
     assert _rows(bigquery_client, f"SELECT peak.hz FROM {name} WHERE peak.hz IS NOT NULL") == [(440.0,)]
     counted = f"SELECT id, COUNT(*) FROM {name} GROUP BY id HAVING COUNT(*) > 1"
     assert _rows(bigquery_client, counted) == []
+
+
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#using_aliases
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/timestamp_functions#how_time_zones_work_with_timestamp_functions
+def test_columns_without_a_name_get_one_and_days_are_those_of_utc(bigquery_client: bq.Client, table: bq.Table) -> None:
+    sql = f"SELECT DATE(at), material, TIMESTAMP_TRUNC(at, DAY) FROM {table.table_id} WHERE id = 2"
+    config = bq.QueryJobConfig(default_dataset=f"{PROJECT}.{table.dataset_id}")
+    (row,) = bigquery_client.query_and_wait(sql, job_config=config)
+    assert dict(row.items()) == {
+        "f0_": dt.date(1969, 12, 31),
+        "material": "oak",
+        "f1_": dt.datetime(1969, 12, 31, tzinfo=dt.UTC),
+    }
+
+
+# https://cloud.google.com/bigquery/docs/reference/rest/v2/DataFormatOptions
+def test_timestamps_are_seconds_unless_whole_numbers_are_asked_for(
+    bigquery: servers.BigQuery, bigquery_client: bq.Client, table: bq.Table
+) -> None:
+    url = f"{bigquery.url}/bigquery/v2/projects/{PROJECT}/datasets/{table.dataset_id}/tables/{table.table_id}/data"
+    for whole, wanted in (("false", ["1767323045.678901", "-0.500000"]), ("true", ["1767323045678901", "-500000"])):
+        asked = {"selectedFields": "at", "maxResults": "2", "formatOptions.useInt64Timestamp": whole}
+        rows = httpx.get(url, params=asked).json()["rows"]
+        assert [row["f"][0]["v"] for row in rows] == wanted
 
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions

@@ -11,6 +11,9 @@ from scribe_local.bigquery.rest import application
 from scribe_local.bigquery.service import Service
 from scribe_local.bigquery.write_rpc import write_server
 
+# So long that a client's pool does not find its connection closed between two batches.
+_IDLE_SECONDS = 240
+
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of 127.0.0.1, for REST; 0 takes a free one.")
@@ -30,7 +33,11 @@ def main(port: int, grpc_port: int, folder: Path | None) -> None:
     try:
         with _listener(port) as listener:
             config = uvicorn.Config(
-                application(service), log_level="warning", lifespan="off", timeout_graceful_shutdown=2
+                application(service),
+                log_level="warning",
+                lifespan="off",
+                timeout_graceful_shutdown=2,
+                timeout_keep_alive=_IDLE_SECONDS,
             )
             _Announced(config, bound).run([listener])
     finally:
