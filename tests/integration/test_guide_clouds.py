@@ -194,7 +194,9 @@ def test_the_guides_row_and_ours_stand_in_one_table(
         "table": "scans",
     }
     (tmp_path / "scan.json").write_text(json.dumps({**scan, "scan_id": 124}))
-    with Pipeline(tmp_path / "it", {"warehouse": ours | {"row": "guide"}}) as pipeline:
+    with Pipeline(
+        tmp_path / "it", {"warehouse": ours | {"row": "guide", "column_types": {"scan_id": "INT64"}}}
+    ) as pipeline:
         assert pipeline.call("send", str(tmp_path / "scan.json")).returncode == 0
         ended = pipeline.until_idle()
         assert ended.returncode == 0, ended.stderr[-3000:]
