@@ -35,6 +35,7 @@ lock: $(VENV)/.dev ## resolve the locked environments anew
 	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/demo.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet requirements/cloud.in --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/cloud.lock
+	@$(BIN)/uv pip compile --quiet requirements/pip.in --universal --python-version 3.11 --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header -o requirements/pip.lock
 
 clean: ## forget the environments and what they built
 	rm -rf $(VENV) $(CLOUD) build dist demo
@@ -42,6 +43,7 @@ clean: ## forget the environments and what they built
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scribe-export needs Python 3.11 or newer; set PYTHON=")'
 	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python $(PIP) --require-hashes -r requirements/pip.lock
 
 $(VENV)/.demo: requirements/demo.lock pyproject.toml | $(VENV)/bin/python
 	@echo "Installing scribe-export into $(VENV): about 85 MB to download, once."
@@ -58,5 +60,6 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
 $(CLOUD)/.installed: requirements/cloud.lock
 	@echo "Installing the local cloud's servers into $(CLOUD): about 60 MB to download, once."
 	@$(PYTHON) -m venv $(CLOUD)
+	@$(CLOUD)/bin/python $(PIP) --require-hashes -r requirements/pip.lock
 	@$(CLOUD)/bin/python $(PIP) --require-hashes -r requirements/cloud.lock
 	@touch $@
