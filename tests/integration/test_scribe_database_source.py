@@ -10,6 +10,7 @@ from typing import Any, cast
 import anyio
 import httpx
 import pytest
+from support.pipeline import Pipeline
 from support.scribe_tables import PARTS, add_by_guide, execute, guide_database, locked, new_database, query
 from support.source_run import Notebook, run_source
 
@@ -90,6 +91,34 @@ def test_a_scan_reads_as_the_api_serves_it(tmp_path: Path) -> None:
         assert take(server.database, notebook) == [str(number) for number in range(1, 15)]
         for scan_id, body in notebook.bodies.items():
             assert body == httpx.get(f"{server.url}/scans/{scan_id}").content
+
+
+def test_the_api_and_the_database_of_one_scanner_bring_each_scan_once(tmp_path: Path) -> None:
+    with simulator(seed=3, scans=12, audio_samples=64, folder=tmp_path / "scanner") as server:
+        add_by_guide(server.database, 1, 2)
+        sources = {
+            "api": {"type": "scribe_api", "url": server.url},
+            "database": {"type": "scribe_database", "path": str(server.database)},
+        }
+        archive = {"type": "file", "directory": "archive", "key": "scans/{batch_id}.{ext}"}
+        with Pipeline(tmp_path / "it", {"archive": archive}, sources=sources) as pipeline:
+            finished = pipeline.until_idle()
+            assert finished.returncode == 0, finished.stderr[-2000:]
+            assert pipeline.status()["archive"].delivered == 14
+
+
+def test_nothing_behind_a_delivery_that_was_not_taken_is_taken(database: Path) -> None:
+    add_by_guide(database, *range(1, 11))
+    notebook = Notebook()
+    declined = iter([True, False])
+
+    async def run() -> None:
+        await run_source(source(database, max_records=2), notebook, take=lambda _: next(declined, True))
+
+    with pytest.raises(Transient):
+        anyio.run(run)
+    assert notebook.ids == ["1", "2"]
+    assert take(database, notebook) == [str(number) for number in range(3, 11)]
 
 
 def test_no_digit_is_lost(database: Path) -> None:
