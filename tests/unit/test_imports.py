@@ -39,6 +39,7 @@ ENTRIES: Mapping[str, Mapping[str, Any]] = {
     "gcp_bigquery": {"project": "lab", "dataset": "scribe", "table": "scans"},
     "gcp_bigquery source": {"project": "lab", "dataset": "scribe", "table": "scans"},
     "scribe_api": {"url": "http://localhost:8000"},
+    "scribe_database": {"path": "./scribe_learning.db"},
 }
 """By type, then by type and kind: the least that a config has to say."""
 

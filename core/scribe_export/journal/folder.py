@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 from scribe_export.errors import JournalError, StateOwned
-
-_NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.s3fs"})
+from scribe_export.filesystem import network_filesystem
 
 
 class StateFolder:
@@ -30,8 +29,7 @@ class StateFolder:
             raise JournalError(f"{path}: others may write to the state folder; run: chmod 700 {path}")
         if mode.st_mode & 0o077:
             path.chmod(0o700)
-        kind = filesystem_of(path)
-        if kind in _NETWORK_FILESYSTEMS:
+        if kind := network_filesystem(path):
             raise JournalError(f"{path}: lies on {kind}, where SQLite's locks do not hold; use a local disk")
         self._lock = self._acquire()
 
@@ -68,23 +66,6 @@ class StateFolder:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-
-def filesystem_of(path: Path) -> str:
-    """The type of the filesystem that holds `path`; empty where the system does not say (macOS)."""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    best, kind = "", ""
-    resolved = str(path.resolve())
-    for line in mounts:
-        left, _, right = line.partition(" - ")
-        point = left.split()[4].replace("\\040", " ")
-        inside = resolved == point or resolved.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, right.split()[0]
-    return kind
 
 
 def sync_folder(path: Path) -> None:
