@@ -22,6 +22,7 @@ _COMMANDS = {
     "trace": "Tell what became of one scan.",
     "dlq": "List, show, replay or discard dead letters.",
     "scan": "Ask the scanner for a scan and journal it.",
+    "health": "Ask everything in a config whether it is well.",
     "connectors": "List connectors, or the options of one.",
     "schema": "Print the JSON Schema of the config, for editors.",
     "init": "Write an export.yaml to start from.",

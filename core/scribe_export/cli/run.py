@@ -17,7 +17,7 @@ from anyio.abc import TaskStatus
 
 from scribe_export import config as configuration
 from scribe_export import logs
-from scribe_export.cli.shared import config_argument, json_option, print_json, print_table
+from scribe_export.cli.shared import config_argument, duration, json_option, print_json, print_table
 from scribe_export.config import Config
 from scribe_export.control import serve
 from scribe_export.errors import ConfigError
@@ -26,7 +26,6 @@ from scribe_export.journal.ballast import BALLAST_BYTES
 from scribe_export.journal.database import FILE_NAME
 from scribe_export.journal.recover import RecoveryReport
 from scribe_export.journal.status import JournalStatus, journal_status
-from scribe_export.options import parse_duration
 
 log = structlog.get_logger()
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -41,13 +40,6 @@ class _Ended:
     recovery: RecoveryReport | None
 
 
-def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float:  # noqa: ARG001
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command(short_help="Deliver every scan until stopped.")
 @config_argument
 @click.option("--until-idle", is_flag=True, help="Deliver what the sources have now, then end.")
@@ -55,7 +47,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float: 
     "--max-wait",
     metavar="DURATION",
     default="10m",
-    callback=_duration,
+    callback=duration,
     show_default=True,
     help="End --until-idle after this.",
 )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from scribe_export.cli.printable import printable
+from scribe_export.options import parse_duration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -18,6 +19,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 def config_argument(command: Command) -> Command:
     """The path of the config file."""
     return click.argument("config", type=click.Path(dir_okay=False, path_type=Path))(command)
+
+
+def duration(ctx: click.Context, param: click.Parameter, value: str) -> float:  # noqa: ARG001 - click's own signature
+    """An option's seconds, from text like ``10m``."""
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def print_json(value: Any) -> None:

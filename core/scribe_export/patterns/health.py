@@ -25,7 +25,9 @@ class HealthMonitor:
         timeout: float = 10.0,
         on_change: Callable[[str, bool, str], None] | None = None,
         clock: Clock | None = None,
+        log: bool = True,
     ) -> None:
+        """`log` False leaves telling to `on_change` alone. Raises ValueError for a timeout that makes no sense."""
         if not timeout > 0:
             raise ValueError("timeout must be above 0 seconds")
         self.timeout = timeout
@@ -33,6 +35,7 @@ class HealthMonitor:
         self._checks: dict[str, HealthCheck] = {}
         self._on_change = on_change
         self._clock = clock or SystemClock()
+        self._log = log
 
     def register_integration(self, name: str, health_check_func: HealthCheck) -> None:
         """Have `name` checked from now on by an async function; a plain one must be quick, for it blocks the others."""
@@ -78,7 +81,9 @@ class HealthMonitor:
         return healthy, "" if healthy else "the check said no"
 
     def _tell(self, name: str, reason: str, *, healthy: bool) -> None:
-        if healthy:
+        if not self._log:
+            pass
+        elif healthy:
             _log.info("healthy again", integration=name)
         else:
             _log.warning("unhealthy", integration=name, reason=reason)
