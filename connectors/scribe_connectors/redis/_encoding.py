@@ -15,6 +15,7 @@ class Pipeline:
     records that it confirms; `keys` and `documents` are by index too."""
 
     kind: str
+    method: str
     packed: tuple[bytes, ...]
     replies: int
     members: tuple[tuple[int, ...], ...]
@@ -29,6 +30,11 @@ class Commands:
     commands: Sequence[Command]
     members: tuple[tuple[int, ...], ...]
     keys: Mapping[int, str]
+
+    @property
+    def method(self) -> str:
+        """The command that does the work."""
+        return str(self.commands[0][0]) if self.commands else ""
 
     @property
     def replies(self) -> int:

@@ -28,9 +28,6 @@ _EFFECTS = {
 }
 
 
-_METHODS = {"list": "PUSH", "stream": "XADD", "channel": "PUBLISH", "key": "SET"}
-
-
 class RedisSink(Sink):
     """Sends each batch as one pipeline: one round trip, a reply a command.
 
@@ -98,16 +95,15 @@ class RedisSink(Sink):
         # Where, like the server's address, is not frozen: a wrong name can be mended for batches that are sealed.
         name = _name(self.options, shape["kind"]) if shape["kind"] != "key" else ""
         made = commands(name or shape["name"], shape, batch.records, documents)
-        payload = Pipeline(
-            shape["kind"], self._client.pack(made.commands), made.replies, made.members, made.keys, documents
-        )
+        packed = self._client.pack(made.commands)
+        payload = Pipeline(shape["kind"], made.method, packed, made.replies, made.members, made.keys, documents)
         return Encoded(batch, payload, refused, sum(map(len, documents.values())))
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         pipeline: Pipeline = encoded.payload
         body = b"".join((*pipeline.packed, *self._client.pack(self._after())))
         members = tuple(index for group in pipeline.members for index in group)
-        return [Request(_METHODS[pipeline.kind], self._client.target, body=body, records=members)]
+        return [Request(pipeline.method, self._client.target, body=body, records=members)]
 
     async def write(self, encoded: Encoded) -> str | None:
         pipeline: Pipeline = encoded.payload

@@ -226,7 +226,7 @@ def redis(
     place, port = Folder(folder), port or free_port()
     command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(place.path), "--save", ""]
     command += ["--appendonly", "yes", "--appendfsync", "always"] if keep else ["--appendonly", "no"]
-    command += ["--replicaof", f"127.0.0.1 {replica_of}"] if replica_of else []
+    command += ["--replicaof", "127.0.0.1", str(replica_of)] if replica_of else []
     return LocalServer("redis", command, place, port=port, ready=None)
 
 
