@@ -134,11 +134,11 @@ def _read(stream: BinaryIO) -> bytes:
     line = stream.readline()
     if not line.endswith(b"\r\n"):
         raise EOFError
-    count = int(line[1:]) if line[:1] in b"$*" else -1
+    count = int(line[1:]) if line[:1] in b"$*%~>" else -1
     if line[:1] == b"$" and count >= 0:
         return line + stream.read(count + 2)
-    if line[:1] == b"*":
-        return line + b"".join(_read(stream) for _ in range(count))
+    if line[:1] in b"*%~>":
+        return line + b"".join(_read(stream) for _ in range(2 * count if line[:1] == b"%" else count))
     return line
 
 
