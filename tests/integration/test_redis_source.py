@@ -147,7 +147,7 @@ async def test_what_the_server_gave_and_never_arrived_is_taken_up_again(
         lost[0] += taking
         return LOST if taking and lost[0] == 1 else None
 
-    subject, notebook = source(front.url, once=False, **where), Notebook()
+    subject, notebook = source(front.url, once=False, lease=60.0, **where), Notebook()
     with front.scripted(lose_one):
         await subject.open()
         with pytest.raises(Transient):
@@ -157,6 +157,20 @@ async def test_what_the_server_gave_and_never_arrived_is_taken_up_again(
             await run_source(subject, notebook, until=3)
     await subject.close()
     assert notebook.ids == ["1", "2", "3"]
+
+
+@in_loop
+async def test_a_clean_end_gives_back_at_once_what_was_not_journalled(
+    redis: LocalServer, looking: Any, where: dict[str, Any]
+) -> None:
+    fill(looking, where, range(1, 6))
+    ending = source(url(redis), once=False, max_records=2, lease=60.0, **where)
+    await first(ending)
+    await ending.close()
+    if "list" in where:
+        assert [json.loads(one)["scan_id"] for one in looking.lrange(where["list"], 0, -1)] == [5, 4, 3, 2, 1]
+    with anyio.fail_after(20):
+        assert sorted(await taken(source(url(redis), lease=60.0, **where))) == ["1", "2", "3", "4", "5"]
 
 
 @in_loop
