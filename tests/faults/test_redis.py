@@ -1,0 +1,229 @@
+"""Redis and those who read it die: nothing that was pushed is lost, and no request is performed twice."""
+
+import asyncio
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+import redis as genuine
+from support.guide import guide_classes
+from support.pipeline import Pipeline, Run, until
+from support.records import body
+from support.redis_front import LOST, RESET, Command, RedisFront
+from support.redis_looks import client, new_name
+
+from scribe_local import servers
+from scribe_local.servers import LocalServer, Simulator
+
+pytestmark = pytest.mark.timeout(120)
+FILES = {"files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}}
+ASKS, RESULTS = "scribe:scan_requests", "scribe:scan_results"
+
+
+@pytest.fixture
+def own() -> Iterator[LocalServer]:
+    """A Redis of this test's own, which keeps what it has over a kill."""
+    with servers.redis(keep=True) as server:
+        yield server
+
+
+def archived(folder: Path) -> list[str]:
+    return sorted(path.stem for path in (folder / "archive" / "scans").glob("*.json"))
+
+
+def from_list(folder: Path, url: str, name: str, **more: Any) -> Pipeline:
+    source = {"type": "redis", "url": url, "list": name, "lease": "2s", "timeout": "5s", **more}
+    return Pipeline(folder, FILES, sources={"scans": source})
+
+
+def on_request(folder: Path, url: str, scanner: Simulator, **more: Any) -> Pipeline:
+    asks = {
+        "type": "redis",
+        "connection": "mq",
+        "delivers": "requests",
+        "list": ASKS,
+        "reply": {"list": RESULTS},
+        "lease": "2s",
+        "timeout": "5s",
+        **more,
+    }
+    return Pipeline(
+        folder,
+        FILES,
+        sources={"asks": asks},
+        scanner={"type": "scribe_api", "url": scanner.url, "max_in_flight": 2},
+        connections={"mq": {"provider": "redis", "url": url}},
+    )
+
+
+def performed(scanner: Simulator) -> int:
+    with closing(sqlite3.connect(f"file:{scanner.database}?mode=ro", uri=True)) as database:
+        [[table]] = database.execute("SELECT name FROM sqlite_master WHERE name = 'scan_results'").fetchall()
+        count: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return count
+
+
+def guide() -> Any:
+    given = {"redis": genuine, "json": json, "asyncio": asyncio, "Dict": dict, "Any": Any, "Optional": Optional}
+    from dataclasses import dataclass
+
+    return guide_classes("ScanConfig", "ScribeRedisIntegration", given={**given, "dataclass": dataclass})
+
+
+@pytest.fixture(autouse=True)
+def _loop() -> Iterator[None]:
+    """The guide asks for the thread's loop to tell the time."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+class Killing:
+    """Kills a run as a command comes, and lets nobody have the answer."""
+
+    def __init__(self, *command: bytes) -> None:
+        self.command, self.run, self.killed = command, list[Run](), threading.Event()
+
+    def __call__(self, command: Command) -> bytes | None:
+        if self.killed.is_set() or command[: len(self.command)] != self.command:
+            return None
+        self.killed.set()
+        self.run[0].kill()
+        return RESET
+
+
+@pytest.mark.parametrize("moment", ["between taking and the commit", "after the commit"])
+def test_f31_what_a_killed_consumer_took_is_recovered_by_a_second(
+    tmp_path: Path, redis: LocalServer, moment: str
+) -> None:
+    name = new_name("scans")
+    command = (b"LLEN", name.encode()) if moment.startswith("between") else (b"LREM",)
+    with client(redis.port) as looking, RedisFront(redis.port) as front:
+        for number in range(1, 9):
+            looking.lpush(name, body(number))
+        first = from_list(tmp_path / "first", front.url, name, max_records=3)
+        second = from_list(tmp_path / "second", f"redis://{redis.address}", name)
+        with first, second:
+            killing = Killing(*command)
+            with front.scripted(killing):
+                killing.run.append(first.start())
+                assert killing.killed.wait(20)
+            [held] = list(looking.scan_iter(f"{name}:processing:*"))
+            assert looking.llen(held) in ({1} if moment.startswith("between") else {3, 6})  # it reads ahead
+            ended = second.until_idle()
+            assert ended.returncode == 0, ended.stderr[-2000:]
+            assert "taken back" in ended.stderr
+            # The journal of the first has what was committed, and delivers it when it is started again.
+            assert archived(second.folder) == [str(number) for number in range(1, 9)]
+            assert first.until_idle().returncode == 0
+            assert archived(first.folder)[:3] == ([] if moment.startswith("between") else ["1", "2", "3"])
+            assert not looking.exists(name, held)
+
+
+def test_f31_contrast_the_guides_brpop_loses_what_a_dead_consumer_took(redis: LocalServer, tmp_path: Path) -> None:
+    with client(redis.port) as looking, RedisFront(redis.port) as front:
+        looking.delete(ASKS)
+        naive = guide()["ScribeRedisIntegration"]("127.0.0.1", front.port)
+        ask = guide()["ScanConfig"]()
+        for number in range(3):
+            naive.enqueue_scan_request(ask, f"r{number}")
+        lost_once: list[Command] = []
+
+        def lose(command: Command) -> bytes | None:
+            if command[0] == b"BRPOP" and not lost_once:
+                lost_once.append(command)
+                return LOST
+            return None
+
+        with front.scripted(lose):
+            found = [naive.dequeue_scan_request() for _ in range(3)]
+        naive.redis_client.close()
+        assert lost_once
+        ids = {one["request_id"] for one in found if one}
+        assert ids == {"r1", "r2"}, "BRPOP took r0, and its answer was lost with it"
+        assert looking.llen(ASKS) == 0
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'sleep' was never awaited:RuntimeWarning")
+def test_the_guides_class_asks_and_finds_its_results(tmp_path: Path, own: LocalServer, simulator: Simulator) -> None:
+    before = performed(simulator)
+    classes = guide()
+    integration = classes["ScribeRedisIntegration"]("127.0.0.1", own.port)
+    with on_request(tmp_path / "it", f"redis://{own.address}", simulator) as pipeline:
+        run = pipeline.start()
+        for number, frequency in enumerate((220, 440, 880)):
+            ask = classes["ScanConfig"](frequency=frequency, duration=1.0)
+            assert integration.enqueue_scan_request(ask, f"scan-{number}") == f"scan-{number}"
+        results = [integration.get_scan_result(f"scan-{number}", timeout=30) for number in range(3)]
+        assert [result["config"]["frequency"] for result in results] == [220, 440, 880]
+        ids = sorted(str(result["scan_id"]) for result in results)
+        until(lambda: archived(pipeline.folder) == ids, what="archiving the scans")
+        run.terminate()
+        assert run.ended() == 0
+        assert integration.redis_client.llen(RESULTS) == 0
+        assert performed(simulator) == before + 3
+    integration.redis_client.close()
+
+
+def test_redis_restarted_mid_load_loses_nothing_and_no_request_is_performed_twice(
+    tmp_path: Path, own: LocalServer, simulator: Simulator
+) -> None:
+    before, asked = performed(simulator), [f"scan-{number}" for number in range(30)]
+    classes = guide()
+    integration = classes["ScribeRedisIntegration"]("127.0.0.1", own.port)
+    with on_request(tmp_path / "it", f"redis://{own.address}", simulator, max_records=5, max_unacked=5) as pipeline:
+        for name in asked:
+            integration.enqueue_scan_request(classes["ScanConfig"](duration=0.5), name)
+        pipeline.start()
+        for round_of_kills in range(3):
+            until(lambda n=round_of_kills: len(replied(own)) > 5 * n, what="replies", within=40)  # type: ignore[misc]
+            own.kill()
+            time.sleep(0.2)
+            own.start()
+        until(lambda: set(replied(own)) == set(asked), what="answering all requests", within=60)
+        until(lambda: len(archived(pipeline.folder)) == len(asked), what="archiving", within=20)
+        assert performed(simulator) == before + len(asked)
+        with client(own.port) as looking:
+            until(lambda: not any(looking.llen(key) for key in looking.scan_iter(f"{ASKS}*:*processing*")))
+            assert looking.llen(ASKS) == 0
+    integration.redis_client.close()
+
+
+def test_a_killed_exporter_performs_no_request_twice_and_answers_all(
+    tmp_path: Path, own: LocalServer, simulator: Simulator
+) -> None:
+    before, asked = performed(simulator), [f"scan-{number}" for number in range(20)]
+    classes = guide()
+    integration = classes["ScribeRedisIntegration"]("127.0.0.1", own.port)
+    with on_request(tmp_path / "it", f"redis://{own.address}", simulator, max_records=4) as pipeline:
+        for name in asked:
+            integration.enqueue_scan_request(classes["ScanConfig"](duration=0.5), name)
+        for count in (2, 8):
+            run = pipeline.start()
+            until(lambda n=count: len(replied(own)) >= n, what="replies", within=40)  # type: ignore[misc]
+            run.kill()
+        ended = pipeline.until_idle()
+        assert ended.returncode in {0, 1}, ended.stderr[-2000:]  # 1 if a kill caught a scan being performed
+        answers = replied(own)
+        assert set(answers) == set(asked)
+        unknown = [name for name, found in answers.items() if found["result"] is None]
+        assert len(unknown) <= 4  # two at once, two kills
+        assert len(archived(pipeline.folder)) == len(asked) - len(unknown)
+        # What a kill caught may have been performed, and was not performed again.
+        assert before + len(asked) - len(unknown) <= performed(simulator) <= before + len(asked)
+    integration.redis_client.close()
+
+
+def replied(server: LocalServer) -> dict[str, Any]:
+    """The replies so far, by request; none while the server is down."""
+    with suppress(genuine.RedisError), client(server.port) as looking:
+        return {one["request_id"]: one for one in map(json.loads, looking.lrange(RESULTS, 0, -1))}
+    return {}
