@@ -26,7 +26,7 @@ class ScribeWebSocketOptions(ScribeSourceOptions):
     ws_url: Annotated[str, AfterValidator(check_ws_url)] | None = None
     """The WebSocket, like ws://localhost:8000/ws; by default `url` with /ws behind it."""
     poll_interval: Duration = Field(default=60.0, gt=0)
-    """Seconds between two looks at the history while nothing is heard: a net under the WebSocket."""
+    """Seconds between two looks at the history, whatever was heard: a net under the WebSocket."""
     max_message: Size = Field(default=50 * 2**20, ge=1024)
     """The largest message taken; a larger one closes the connection, and its scan is found in the history."""
     ping_interval: Duration = Field(default=20.0, gt=0)
