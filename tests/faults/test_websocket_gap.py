@@ -4,6 +4,7 @@ import random
 import threading
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 from support.oracle import Oracle, held_in
-from support.pipeline import Pipeline, until
+from support.pipeline import Pipeline, Run, until
 from support.scripted_events import ScriptedEvents
 from support.scripted_scribe import ScriptedScribe
 
@@ -57,6 +58,7 @@ def test_what_completes_while_the_socket_is_away_arrives_once_whatever_the_frame
 
             events.refuse = None
             until(lambda: len(run.said("subscribed")) == 2, within=60, what="the second subscription")
+            until(lambda: delivered(pipeline) == 20 + GAP, within=90, what="the delivery of what nobody heard")
             late = complete(21 + GAP, 60)
             frames = [*range(1, 21), *missed, *late, *late]
             shuffled.shuffle(frames)
@@ -82,12 +84,12 @@ def test_the_simulator_restarts_in_mid_load_and_no_scan_is_lost(
         run.wait_for("subscribed")
         with Load(simulator.url) as load:
             for restarts in (1, 2):
-                until(lambda goal=load.performed + 40: load.performed >= goal, within=60, what="the load")
+                load.goes_on(40)
                 simulator.kill()
                 run.wait_for("not subscribed")
                 simulator.start()
-                until(lambda so_far=restarts: len(run.said("subscribed")) > so_far, within=90, what="subscribing")
-            until(lambda goal=load.performed + 40: load.performed >= goal, within=60, what="the load")
+                until(partial(_subscribed, run, restarts + 1), within=90, what="subscribing")
+            load.goes_on(40)
         performed = history(simulator.url)
         until(lambda: delivered(pipeline) >= len(performed), within=90, what="the delivery of all")
         run.terminate()
@@ -97,6 +99,10 @@ def test_the_simulator_restarts_in_mid_load_and_no_scan_is_lost(
         print(f"\n{load.performed} scans answered, {len(performed)} performed, {len(held)} held over two restarts")
     assert held == Counter(performed)
     assert len(performed) >= load.performed >= 120
+
+
+def _subscribed(run: Run, times: int) -> bool:
+    return len(run.said("subscribed")) >= times
 
 
 def history(url: str) -> list[bytes]:
@@ -113,6 +119,11 @@ class Load:
         self._url = url
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._ask, name="load", daemon=True)
+
+    def goes_on(self, count: int) -> None:
+        """Return once so many more were answered."""
+        goal = self.performed + count
+        until(lambda: self.performed >= goal, within=60, what="the load")
 
     def __enter__(self) -> Self:
         self._thread.start()
