@@ -23,7 +23,7 @@ AnyConnector = type[Connector[Any]]
 
 _DISTRIBUTION = "scribe-export"
 _FUNCTION_LIMITS = BatchLimits(max_records=100)
-_EXTRAS = {"aws": "aws", "gcp": "gcp", "redis": "redis", "rabbitmq": "rabbitmq"}
+_EXTRAS = {"aws": "aws", "gcp": "gcp", "redis": "redis", "rabbitmq": "rabbitmq", "scribe_websocket": "websocket"}
 _registered: dict[Kind, dict[str, AnyConnector]] = {"sinks": {}, "sources": {}, "scanners": {}}
 
 
@@ -125,6 +125,6 @@ def _install(name: str, missing: str, origin: str) -> str:
     module = missing.partition(".")[0]
     if origin != _DISTRIBUTION:
         return f"{name} needs the package {module}, which is not installed; see how {origin} is installed"
-    extra = _EXTRAS.get(name.partition("_")[0])
+    extra = _EXTRAS.get(name) or _EXTRAS.get(name.partition("_")[0])
     package = f"{_DISTRIBUTION}[{extra}]" if extra else _DISTRIBUTION
     return f"{name} needs {module}, which is not installed; run: pip install '{package}'"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 import structlog
 
@@ -50,6 +51,10 @@ class Postponed:
         """Those to be tried now."""
         now = self._clock.monotonic()
         return {marked: late.scan_id for marked, late in self._late.items() if all_of_them or late.due <= now}
+
+    def next_due(self) -> float:
+        """When the first of them is to be tried, on the monotonic clock; infinity if there are none."""
+        return min((late.due for late in self._late.values()), default=inf)
 
     def without(self, marks: Mapping[str, object]) -> dict[str, ScanId]:
         """All but these, to be kept over a restart."""

@@ -71,12 +71,7 @@ class Transport:
         if not self.base_url.startswith("https:"):
             # It trusts nobody and is never asked; loading the public authorities would cost every client 20 ms and more.
             return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.ca_file is None:
-            return True
-        try:
-            return ssl.create_default_context(cafile=str(self.ca_file))
-        except OSError as error:
-            raise Misconfigured(f"tls.ca_file {self.ca_file}: {error.strerror or error}") from None
+        return True if self.ca_file is None else trusting(self.ca_file)
 
 
 class Answer(Generic[T]):
@@ -110,6 +105,14 @@ class Answer(Generic[T]):
             return self._call.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _errors.unreadable(self._call, base_url, error) from None
+
+
+def trusting(ca_file: Path) -> ssl.SSLContext:
+    """Trust those authorities only. Raises `Misconfigured`."""
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except OSError as error:
+        raise Misconfigured(f"tls.ca_file {ca_file}: {error.strerror or error}") from None
 
 
 def check_base_url(value: str) -> str:

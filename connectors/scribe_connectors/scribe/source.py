@@ -1,6 +1,6 @@
 """Completed scans, found by polling the SCRIBE API with exactly the guide's requests."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from itertools import islice
 from typing import ClassVar
@@ -21,7 +21,7 @@ from scribe_export.model import Delivery, Incoming
 from scribe_export.options import Options
 from scribe_export.patterns import RetryPolicy
 
-_MAX_BYTES = 8 * 2**20
+MAX_BYTES = 8 * 2**20
 """A delivery of as much takes no more scans."""
 _log = structlog.get_logger(__name__)
 
@@ -64,9 +64,15 @@ class ScribeApiSource(Source):
         super().__init__(options, context)
         self.gaps = 0
         self._nacked = False
+        self._unfinished = False
         self._client: AsyncScribeClient | None = None
-        retry = RetryPolicy(base_delay=options.poll_interval, max_delay=300.0, clock=context.clock)
+        retry = RetryPolicy(base_delay=self._retry_after, max_delay=300.0, clock=context.clock)
         self._postponed = Postponed(context.name, retry, context.clock)
+
+    @property
+    def _retry_after(self) -> float:
+        """Seconds before the first repeat of what failed."""
+        return self.options.poll_interval
 
     async def open(self) -> None:
         await self.close()
@@ -77,7 +83,7 @@ class ScribeApiSource(Source):
         if client:
             await client.close()
 
-    async def deliveries(self, checkpoint: Checkpoint) -> AsyncIterator[Delivery]:
+    async def deliveries(self, checkpoint: Checkpoint) -> AsyncGenerator[Delivery]:
         if self._client is None:
             raise RuntimeError("the source is not open")
         seen = await Seen(self.options.max_limit).load(checkpoint)
@@ -120,7 +126,7 @@ class ScribeApiSource(Source):
 
     async def _round(self, client: AsyncScribeClient, seen: Seen, listed: Newest) -> AsyncGenerator[Delivery]:
         """Hand over what is new or was postponed; ends early when a delivery is nacked or the API is down."""
-        self._nacked = False
+        self._nacked = self._unfinished = False
         if not seen.started and self.options.start == "latest":
             handed = _Handed(seen.note(reversed(listed.scans), {}), [])
             yield Delivery((), handed.note.checkpoint, handed.ack, handed.nack)
@@ -128,45 +134,54 @@ class ScribeApiSource(Source):
             return
         new = {marked: listed.scans[marked] for marked in reversed(listed.scans) if self._is_new(seen, marked)}
         wanted = {**new, **self._postponed.due(all_of_them=self.context.once)}
+        async with aclosing(self._hand(seen, self._chunks(client, wanted))) as deliveries:
+            async for delivery in deliveries:
+                yield delivery
+
+    async def _hand(self, seen: Seen, found: AsyncGenerator[Mapping[str, Incoming]]) -> AsyncGenerator[Delivery]:
+        """Hand over what was found, by mark; ends early when a delivery is nacked."""
         previous: _Handed | None = None
-        async with aclosing(self._chunks(client, wanted)) as chunks:
-            async for bodies in chunks:
+        async with aclosing(found) as chunks:
+            async for scans in chunks:
                 if previous and not await self._settle(seen, previous):
                     return
-                previous = _Handed(seen.note(bodies, self._postponed.without(bodies)), list(bodies))
-                incoming = [Incoming(body, f"{self.options.url}/scans/{wanted[mark]}") for mark, body in bodies.items()]
-                yield Delivery(incoming, previous.note.checkpoint, previous.ack, previous.nack)
+                previous = _Handed(seen.note(scans, self._postponed.without(scans)), list(scans))
+                yield Delivery(list(scans.values()), previous.note.checkpoint, previous.ack, previous.nack)
         if previous:
             await self._settle(seen, previous)
 
     async def _chunks(
         self, client: AsyncScribeClient, wanted: Mapping[str, ScanId]
-    ) -> AsyncGenerator[Mapping[str, bytes]]:
+    ) -> AsyncGenerator[Mapping[str, Incoming]]:
         """The documents by mark, as many as one delivery carries at a time; failures are postponed."""
-        left, bodies, size, arrived = iter(wanted.items()), dict[str, bytes](), 0, False
-        while group := dict(islice(left, min(self.options.max_in_flight, self.options.max_records - len(bodies)))):
+        left, found, size, arrived = iter(wanted.items()), dict[str, Incoming](), 0, False
+        while group := dict(islice(left, min(self.options.max_in_flight, self.options.max_records - len(found)))):
             answers = await fetch(client, group)
             if not arrived and all(isinstance(answer, Misconfigured) for answer in answers.values()):
                 raise next(answer for answer in answers.values() if isinstance(answer, Misconfigured))
             for marked, answer in answers.items():
                 if isinstance(answer, bytes):
-                    bodies[marked], size, arrived = answer, size + len(answer), True
+                    found[marked], size, arrived = self._incoming(answer, wanted[marked]), size + len(answer), True
                 elif not isinstance(answer, BreakerOpen):
                     self._postponed.add(marked, wanted[marked], answer)
             if any(isinstance(answer, BreakerOpen) for answer in answers.values()):
+                self._unfinished = True
                 break
-            if len(bodies) >= self.options.max_records or size >= _MAX_BYTES:
-                yield bodies
-                bodies, size = {}, 0
-        if bodies:
-            yield bodies
+            if len(found) >= self.options.max_records or size >= MAX_BYTES:
+                yield found
+                found, size = {}, 0
+        if found:
+            yield found
+
+    def _incoming(self, body: bytes, scan_id: ScanId) -> Incoming:
+        return Incoming(body, f"{self.options.url}/scans/{scan_id}")
 
     def _is_new(self, seen: Seen, marked: str) -> bool:
         return marked not in seen and marked not in self._postponed
 
     async def _settle(self, seen: Seen, handed: _Handed) -> bool:
         if not await handed.taken():
-            self._nacked = True
+            self._nacked = self._unfinished = True
             return False
         seen.apply(handed.note)
         self._postponed.forget(handed.marks)

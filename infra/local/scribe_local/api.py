@@ -9,11 +9,13 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from scribe_local import messages
+from scribe_local.live import Live
 from scribe_local.scanner import Refused, SimulatedScanner, UnknownScan
 
 _LARGEST_BODY = 1024 * 1024
@@ -25,7 +27,8 @@ def application(scanner: SimulatedScanner, *, api_key: str | None = None) -> Sta
     """The ASGI application. With an `api_key`, all but ``/health`` want it as ``X-API-Key``.
 
     A refusal is a 4xx whose JSON has `detail`: 401 without the key, 404 for an unknown scan or path, 413 for a body above
-    1 MiB, 422 for a request that makes no sense. 503 says that the database cannot be used now.
+    1 MiB, 422 for a request that makes no sense. 503 says that the database cannot be used now. Whoever subscribes at the
+    WebSocket ``/ws`` is told of each scan that was performed here.
     """
     api = _Api(scanner, api_key)
     routes = [
@@ -35,6 +38,7 @@ def application(scanner: SimulatedScanner, *, api_key: str | None = None) -> Sta
         Route("/scans/{scan_id}", api.details, methods=["GET"]),
         Route("/feedback", api.feedback, methods=["POST"]),
         Route("/compare", api.compare, methods=["POST"]),
+        WebSocketRoute("/ws", api.live),
     ]
     refusals: dict[Any, Callable[..., Response]] = {
         Refused: lambda _, error: _refusal(422, str(error)),
@@ -51,6 +55,7 @@ class _Api:
     def __init__(self, scanner: SimulatedScanner, api_key: str | None) -> None:
         self._scanner = scanner
         self._api_key = api_key
+        self._live = Live(scanner.load)
 
     async def health(self, _: Request) -> Response:
         return _json(msgspec.json.encode({"status": "healthy", "version": _VERSION}))
@@ -58,7 +63,13 @@ class _Api:
     async def scan(self, request: Request) -> Response:
         self._admit(request)
         config = messages.scan_config(await _body(request))
-        return _json(await run_in_threadpool(self._scanner.scan, config))
+        try:
+            performed = await run_in_threadpool(self._scanner.scan, config)
+        except sqlite3.Error as error:
+            self._live.alert("error", f"a scan was not kept: {error}")
+            raise
+        self._live.completed(performed)
+        return _json(performed)
 
     async def scans(self, request: Request) -> Response:
         self._admit(request)
@@ -81,7 +92,11 @@ class _Api:
         wanted = messages.scan_ids(await _body(request))
         return _json(msgspec.json.encode(await run_in_threadpool(self._scanner.compare, wanted)))
 
-    def _admit(self, request: Request) -> None:
+    async def live(self, socket: WebSocket) -> None:
+        self._admit(socket)
+        await self._live.serve(socket)
+
+    def _admit(self, request: HTTPConnection) -> None:
         given = request.headers.get("X-API-Key", "")
         if self._api_key is not None and not hmac.compare_digest(given.encode("latin-1"), self._api_key.encode()):
             raise HTTPException(401, "X-API-Key is missing or wrong")

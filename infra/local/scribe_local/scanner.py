@@ -2,6 +2,8 @@
 
 import sqlite3
 import threading
+import time
+from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from scribe_local.scans import Bench, iso
 from scribe_local.store import Store
 
 _SEEDED_AT_ONCE = 100
+_LOAD_OVER = 60.0
+"""Seconds over which the load is measured."""
 
 
 class UnknownScan(ScribeExportError):
@@ -37,6 +41,8 @@ class SimulatedScanner:
         self._lock = threading.Lock()
         self._bench = bench
         self._real_clock = real_clock
+        self._started = time.monotonic()
+        self._busy: deque[tuple[float, float]] = deque()
         try:
             self._store = Store(database)
             self._patterns = Patterns(self._store.adaptations())
@@ -60,7 +66,19 @@ class SimulatedScanner:
     def scan(self, config: ScanConfig) -> bytes:
         """Perform one scan; its document."""
         with self._lock:
-            return self._found(self._store.add_scans(lambda number: self._perform(number, config)))
+            begun = time.monotonic()
+            try:
+                return self._found(self._store.add_scans(lambda number: self._perform(number, config)))
+            finally:
+                self._busy.append((begun, time.monotonic()))
+
+    def load(self) -> float:
+        """The share of the last minute, or of the time since the start, in which scans were performed: 0 to 1."""
+        now = time.monotonic()
+        since = max(self._started, now - _LOAD_OVER)
+        while self._busy and self._busy[0][1] < since:
+            self._busy.popleft()
+        return min(1.0, sum(ended - max(begun, since) for begun, ended in list(self._busy)) / max(now - since, 1e-3))
 
     def details(self, scan_id: int) -> bytes:
         """A scan's document. Raises `UnknownScan`."""

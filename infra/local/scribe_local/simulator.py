@@ -10,6 +10,7 @@ import uvicorn
 
 from scribe_export.errors import ScribeExportError
 from scribe_local.api import application
+from scribe_local.live import MAX_MESSAGE
 from scribe_local.materials import MATERIALS
 from scribe_local.resonance import DEFAULT_NOISE
 from scribe_local.scanner import SimulatedScanner
@@ -51,9 +52,10 @@ def main(
     app = application(scanner, api_key=os.environ.get(API_KEY) or None)
     try:
         with _listener(port) as listener:
-            _Announced(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)).run(
-                [listener]
+            config = uvicorn.Config(
+                app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2, ws_max_size=MAX_MESSAGE
             )
+            _Announced(config).run([listener])
     finally:
         scanner.close()
 
