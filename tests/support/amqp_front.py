@@ -18,7 +18,8 @@ Message = tuple[Basic.Publish, ContentHeader, bytes]
 
 
 class AmqpFront:
-    """`port` passes on to the broker. `requests` counts connections and published messages; `published` are the latter.
+    """`port` passes on to the broker. `requests` counts connections and published messages; `published` are the latter,
+    `acks` the acknowledgements of consumers.
 
     A message that `change` is true of goes to the exchange and routing key that it gives instead.
     """
@@ -28,6 +29,7 @@ class AmqpFront:
         self.requests = 0
         self.connections = 0
         self.published: list[Message] = []
+        self.acks: list[Basic.Ack] = []
         self.down = self.losing = False
         self.change: Callable[[Message], tuple[str, str] | None] = lambda message: None
         self._broker = broker
@@ -115,6 +117,8 @@ class AmqpFront:
 
     def _pass(self, client: socket.socket, broker: socket.socket, frame: bytes, message: list[object]) -> None:
         _, channel, value = pamqp.frame.unmarshal(frame)
+        if isinstance(value, Basic.Ack):
+            self.acks.append(value)
         if isinstance(value, Basic.Publish):
             self.requests += 1
             message[:] = [value]

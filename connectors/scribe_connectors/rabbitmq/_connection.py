@@ -86,8 +86,10 @@ class Broker:
         except BaseException as error:
             await connection.close(_by_us())
             if isinstance(error, InvalidFrameError):
-                # Either it speaks something else, or it closed instead of opening the virtual host.
-                raise Misconfigured(f"no virtual host to be had there: {error.args[0]}") from error
+                # It speaks something else, or it closed instead of opening the virtual host; the client keeps no code.
+                raise Misconfigured(
+                    f"no AMQP there, or no virtual host {connection.vhost!r}: {error.args[0]}"
+                ) from error
             raise
         self._connection = connection
         return connection

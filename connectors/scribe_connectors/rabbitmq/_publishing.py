@@ -50,10 +50,9 @@ class Publisher:
 
         Raises `Transient` or `Misconfigured` if nothing was sent.
         """
-        channel = await self._take()
         if await self._broker.is_blocked(self._timeout):
-            self._give_back(channel)
             raise Throttled("the broker takes no messages: its memory or its disk is used up", applied="no")
+        channel = await self._take()
         tasks = [asyncio.ensure_future(_publish(channel, message)) for message in messages]
         try:
             _, late = await asyncio.wait(tasks, timeout=self._timeout)

@@ -43,6 +43,8 @@ class RabbitMqSinkOptions(RabbitMqOptions, QueueDeclaration, SinkOptions):
     guide's scribe.events. With none it has to be there."""
     attributes: dict[str, Text] = Field(default={"scan_id": "{scan_id}", "sha256": "{sha256}"})
     """Message headers made of a scan's fields; yours replace the default ones."""
+    event_type: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """Send each scan as an event of the guide's form: event_type, the scan as data, and a timestamp in seconds."""
     unroutable: Literal["hold", "dead_letter"] = "hold"
     """When no queue takes a message: hold the destination until one does, or make that scan a dead letter."""
     max_message_bytes: Size = Field(default=MAX_MESSAGE, ge=1024)
@@ -82,7 +84,7 @@ class RabbitMqSink(Sink):
         self.limits = BatchLimits(
             max_records=_RECORDS,
             max_bytes=max(options.max_message_bytes, 8 * 2**20),
-            max_record_bytes=None if options.fields else options.max_message_bytes,
+            max_record_bytes=None if options.fields or options.event_type else options.max_message_bytes,
         )
         broker = Broker(
             options,
@@ -104,6 +106,7 @@ class RabbitMqSink(Sink):
         return {
             "routing_key": options.routing_key,
             "attributes": options.attributes,
+            "event_type": options.event_type,
             "fields": None if options.fields is None else options.fields.model_dump(mode="json"),
         }
 
@@ -117,6 +120,8 @@ class RabbitMqSink(Sink):
         for index, record in enumerate(batch.records):
             try:
                 body = selection.apply(record.body) if selection else record.body
+                if shape["event_type"]:
+                    body = _event(shape["event_type"], body, record)
                 _check_size(len(body), self.options.max_message_bytes)
                 messages[index] = Message(
                     self.options.exchange or "",
@@ -156,6 +161,10 @@ class RabbitMqSink(Sink):
         if self.options.unroutable == "hold":
             return no_queue(error)
         return Rejected(f"no queue takes it: {error}", kind="unroutable")
+
+
+def _event(kind: str, body: bytes, record: Record) -> bytes:
+    return b'{"event_type":"%s","data":%s,"timestamp":%.3f}' % (kind.encode(), body, record.timestamp.timestamp())
 
 
 def _check_size(size: int, most: int) -> None:

@@ -22,6 +22,7 @@ from scribe_export.interface import Checkpoint, Context, Source
 from scribe_export.model import Delivery, Incoming
 from scribe_export.options import Duration, Options, SourceOptions
 
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _IDLE = 0.2
 _CLOSING = 5.0
 _PERSISTENT = 2
@@ -43,6 +44,8 @@ class RabbitMqSourceOptions(RabbitMqOptions, QueueDeclaration, SourceOptions):
     """Its name."""
     declare: Declare = "none"
     """The type of queue that is made, durable, if it is missing; with none it has to be there."""
+    scan_field: str | None = Field(default=None, min_length=1)
+    """The part of each message that is the scan, such as result in the guide's results; the whole message if left out."""
     reply: ReplyOptions | None = None
     """With `delivers: requests`: how requesters are answered; not at all if left out."""
     max_unacked: int = Field(default=200, ge=1, le=65_535)
@@ -56,6 +59,8 @@ class RabbitMqSourceOptions(RabbitMqOptions, QueueDeclaration, SourceOptions):
     def _check(self) -> "RabbitMqSourceOptions":
         if self.reply is not None and self.delivers != "requests":
             raise ValueError("reply answers requests: it needs delivers: requests")
+        if self.scan_field is not None and self.delivers == "requests":
+            raise ValueError("scan_field names the scan in a message, and these bring requests")
         return self
 
 
@@ -100,7 +105,7 @@ class RabbitMqSource(Source):
             while True:
                 messages = await inbox.take(self.options.max_records, _IDLE if self.context.once else None)
                 if messages:
-                    yield _delivery(inbox, messages)
+                    yield self._delivery(inbox, messages)
                 elif not inbox.unacked and await self._is_empty(channel, inbox):
                     return
         finally:
@@ -119,6 +124,26 @@ class RabbitMqSource(Source):
         if failed:
             raise concluded(range(len(replies)), failed)
 
+    def _delivery(self, inbox: Inbox, messages: Sequence[DeliveredMessage]) -> Delivery:
+        tags = sorted(map(tag_of, messages))
+
+        async def ack() -> None:
+            await inbox.ack(tags)
+
+        async def nack() -> None:
+            inbox.refuse()
+
+        return Delivery([self._incoming(message) for message in messages], ack=ack, nack=nack)
+
+    def _incoming(self, message: DeliveredMessage) -> Incoming:
+        """The broker has no id of a message, so it is what its sender gave it, or new.
+
+        Two equal messages are two, and a digest would make them one.
+        """
+        properties = message.header.properties
+        name = properties.message_id or properties.correlation_id or uuid.uuid4().hex
+        return Incoming(_part(message.body, self.options.scan_field), f"message {name}", id=name)
+
     async def _is_empty(self, channel: Channel, inbox: Inbox) -> bool:
         """Ask twice: what the queue gave before the first answer has come at the second."""
         for _ in range(2):
@@ -136,26 +161,12 @@ class RabbitMqSource(Source):
             await options.reply.declare_queue(channel, options.reply.queue, options.reply.declare)
 
 
-def _delivery(inbox: Inbox, messages: Sequence[DeliveredMessage]) -> Delivery:
-    tags = sorted(map(tag_of, messages))
-
-    async def ack() -> None:
-        await inbox.ack(tags)
-
-    async def nack() -> None:
-        inbox.refuse()
-
-    return Delivery([_incoming(message) for message in messages], ack=ack, nack=nack)
-
-
-def _incoming(message: DeliveredMessage) -> Incoming:
-    """The broker has no id of a message, so it is what its sender gave it, or new.
-
-    Two equal messages are two, and a digest would make them one.
-    """
-    properties = message.header.properties
-    name = properties.message_id or properties.correlation_id or uuid.uuid4().hex
-    return Incoming(message.body, f"message {name}", id=name)
+def _part(body: bytes, name: str | None) -> bytes:
+    """What is there under that name, byte for byte; the whole where there is no such part, which then is no scan."""
+    if name is not None:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+            return bytes(_object.decode(body)[name])
+    return body
 
 
 def _reply(queue: str, body: bytes) -> Message:

@@ -3,8 +3,10 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +16,8 @@ from scribe_local.process import Server, ServerMissing, free_port
 
 CLOUD_ENVIRONMENT = "SCRIBE_EXPORT_CLOUD_ENV"
 """The environment variable that names the virtual environment holding the clouds' servers."""
+
+_RABBITMQ = Path("/usr/lib/rabbitmq/bin")  # those in /usr/sbin insist on being root or a user of their own
 
 REGION = "us-east-1"
 ACCESS_KEY = "test"
@@ -223,20 +227,29 @@ class RabbitMq(LocalServer):
         """Without user and password."""
         return f"amqp://{self.address}"
 
+    def control(self, *arguments: str) -> str:
+        """What ``rabbitmqctl`` says, such as ``set_permissions``."""
+        command = [str(_RABBITMQ / "rabbitmqctl"), "--quiet", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=self._environment).stdout  # noqa: S603
 
-def rabbitmq(*, folder: Path | None = None, port: int | None = None) -> RabbitMq:
-    """RabbitMQ, as the system's package installed it, to be entered or started. Raises `ServerMissing`."""
-    program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+def rabbitmq(
+    *, settings: Mapping[str, str] | None = None, folder: Path | None = None, port: int | None = None
+) -> RabbitMq:
+    """RabbitMQ, as the system's package installed it, to be entered or started. Raises `ServerMissing`.
+
+    `settings` are further lines of ``rabbitmq.conf``.
+    """
+    program = _RABBITMQ / "rabbitmq-server"
     epmd = shutil.which("epmd")
     if epmd is None or not os.access(program, os.X_OK):
         raise ServerMissing("RabbitMQ is not installed: run `apt-get install --no-install-recommends rabbitmq-server`")
     place, port = Folder(folder), port or free_port()
     base = place.path
     (base / "enabled_plugins").write_text("[].")
-    (base / "rabbitmq.conf").write_text(
-        "disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 512MB\n"
-        "default_user = guest\ndefault_pass = guest\n"
-    )
+    limits = {"disk_free_limit.absolute": "50MB", "vm_memory_high_watermark.absolute": "512MB"}
+    lines = [f"{name} = {value}\n" for name, value in {**limits, **(settings or {})}.items()]
+    (base / "rabbitmq.conf").write_text("".join(lines))
     # Erlang's port mapper would become a daemon that outlives the broker, so it is started here and dies with it.
     mapper = f'"{sys.executable}" -I -S "{leash.__file__}" $$ "{epmd}" -address 127.0.0.1 -port $ERL_EPMD_PORT &'
     return RabbitMq(
