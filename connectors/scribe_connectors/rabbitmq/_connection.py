@@ -96,7 +96,8 @@ class Broker:
 
     def _url(self) -> URL:
         options = self._options
-        url = URL(options.url).with_user(options.username).with_password(options.password.reveal())
+        password = options.password.reveal() if options.password else "guest"
+        url = URL(options.url).with_user(options.username).with_password(password)
         return url.with_query(heartbeat=str(round(options.heartbeat)))
 
     async def _trust(self) -> ssl.SSLContext | None:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from aiormq import Channel
 from pydantic import AfterValidator, Field, model_validator
 
-from scribe_export.options import Duration, Options, Secret, SecretText, check_url
+from scribe_export.options import Duration, Options, SecretText, check_url
 
 GUIDE_QUEUES = frozenset({"scribe.scan.requests", "scribe.scan.results", "scribe.system.status"})
 """Queues that the integration guide's programs declare: durable, of the classic type, without arguments."""
@@ -37,8 +37,8 @@ class RabbitMqOptions(Options):
     """Like amqp://localhost:5672 or amqps://broker/lab; what follows the host is the virtual host."""
     username: str = Field(default="guest", min_length=1)
     """Who to be."""
-    password: SecretText = Field(default=Secret("guest"))
-    """The user's password."""
+    password: SecretText | None = None
+    """The user's password; guest if left out."""
     tls: TlsOptions = TlsOptions()
     """Whom to trust, with amqps."""
     heartbeat: Duration = Field(default=30.0, ge=1, le=3600)
