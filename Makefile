@@ -32,9 +32,9 @@ faults: $(VENV)/.dev $(CLOUD)/.installed ## the long fault tests
 
 lock: $(VENV)/.dev ## resolve the locked environments anew
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/demo.lock
-	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/dev.lock
-	@$(BIN)/uv pip compile --quiet requirements/cloud.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/cloud.lock
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/demo.lock
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/dev.lock
+	@$(BIN)/uv pip compile --quiet requirements/cloud.in --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/cloud.lock
 
 clean: ## forget the environments and what they built
 	rm -rf $(VENV) $(CLOUD) build dist demo

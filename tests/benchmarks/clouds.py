@@ -5,6 +5,8 @@ servers' own work is. With a delay every answer of every server comes 15 ms late
 """
 
 import json
+import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -146,3 +148,27 @@ def _run(part: str, asked: Mapping[str, Any]) -> Mapping[str, float]:
     command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{part}", json.dumps(asked)]
     found: Mapping[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return found
+
+
+def main() -> None:
+    """Print the figures, ratios within each round."""
+    rounds = int(os.environ.get("BENCH_ROUNDS", "3"))
+    with furnished() as cloud:
+        for late in (0.0, LATE):
+            with ExitStack() as stack:
+                way = ways(cloud, stack, late)
+                found = [(of_the_guide(way), of_ours(cloud, way)) for _ in range(rounds)]
+            print(
+                f"\nSeven destinations, scans of 4.7 KB, answers {late * 1000:.0f} ms late (median of {rounds} rounds)"
+            )
+            for key, unit, more in (("cpu", "CPU microseconds a scan", 0), ("rate", "scans a second", 1)):
+                guide = [one[key] for one, _ in found]
+                ours = [one[key] for _, one in found]
+                ratios = [(b / a if more else a / b) for a, b in zip(guide, ours, strict=True)]
+                told = (statistics.median(guide), statistics.median(ours), statistics.median(ratios))
+                print("  {:25} guide {:9.1f}   scribe-export {:9.1f}   ratio {:6.1f}".format(unit, *told))
+                print("  {:25} ratios {}".format("", ", ".join(f"{ratio:.1f}" for ratio in ratios)))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ from support.oracle import Oracle, held_in
 from support.pipeline import Pipeline
 
 from scribe_export.journal.database import PAGE_SIZE
+from scribe_export.journal.schema import SCHEMA_VERSION
 
 pytestmark = pytest.mark.timeout(120)
 SCANS = 400
@@ -133,6 +134,6 @@ def test_a_journal_of_a_newer_release_is_refused_with_4_naming_both_versions(tmp
 
         assert refused.returncode == 4
         assert "format 99" in refused.stderr
-        assert "up to 2" in refused.stderr
+        assert f"up to {SCHEMA_VERSION}" in refused.stderr
         assert "Traceback" not in refused.stderr
         assert pipeline.journal.read_bytes() == before

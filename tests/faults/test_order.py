@@ -6,6 +6,8 @@ import anyio
 import pytest
 from support.staged import StagedSink, staged
 
+from scribe_export.journal.batches import SealedBatch
+from scribe_export.lane import lane
 from scribe_export.model import Batch, Encoded, Record
 
 pytestmark = pytest.mark.timeout(120)
@@ -64,6 +66,29 @@ def test_a_key_that_fails_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.
             assert await stage.dead() == []
 
     anyio.run(scenario)
+
+
+def test_no_place_costs_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[str] = []
+
+    async def prepare(*_: object) -> str:
+        return ""
+
+    def noting(_: object, batch: SealedBatch, note: str) -> SealedBatch:
+        noted.append(note)
+        return batch
+
+    monkeypatch.setattr(StagedSink, "prepare", prepare)
+    monkeypatch.setattr(lane, "take_note", noting)
+
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {"max_records": 10}}) as stage:
+            await stage.give(1, 30)
+            assert await stage.clock.advance_until(lambda: stage.idle, within=HOUR)
+            assert sorted(map(int, stage.sink("a").held)) == list(range(1, 31))
+
+    anyio.run(scenario)
+    assert noted == []
 
 
 def test_a_place_is_taken_once_and_is_there_at_every_attempt_also_after_a_restart(

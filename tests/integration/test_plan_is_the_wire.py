@@ -45,6 +45,7 @@ class Case:
 PER_SCAN: dict[str, Any] = {"type": "aws_s3", "key": "scans/{timestamp:%Y/%m/%d}/scan-{scan_id}.json"}
 PER_BATCH: dict[str, Any] = {"type": "aws_s3", "key": "scans/dt={timestamp:%Y-%m-%d}/{batch_id}.{ext}"}
 SQS: dict[str, Any] = {"type": "aws_sqs"}
+LAMBDA: dict[str, Any] = {"type": "aws_lambda"}
 DYNAMODB: dict[str, Any] = {"type": "aws_dynamodb"}
 PUBSUB: dict[str, Any] = {"type": "gcp_pubsub"}
 BIGQUERY: dict[str, Any] = {"type": "gcp_bigquery"}
@@ -61,7 +62,7 @@ CASES = {
         | {
             "encryption": {"kms_key": "alias/scribe"},
             "storage_class": "STANDARD_IA",
-            "tags": {"app": "scribe", "zwei": "ä &="},
+            "tags": {"app": "scribe", "zwei": "ä ="},
             "expected_bucket_owner": "000000000000",
             "fields": {"exclude": ["response.audio_data"]},
         },
@@ -94,6 +95,10 @@ CASES |= {
     ),
     "aws_dynamodb insert": Case("dynamodb_wire", DYNAMODB | {"writes": "insert", "item": "document"}, MANY),
     "aws_dynamodb batch": Case("dynamodb_wire", DYNAMODB | {"writes": "batch", "on_conflict": "overwrite"}, MANY),
+}
+CASES |= {
+    "aws_lambda an event a scan": Case("lambda_wire", LAMBDA | {"client_context": {"app": "scribe"}}, MANY),
+    "aws_lambda many scans an event": Case("lambda_wire", LAMBDA | {"payload": "batch", "invocation": "async"}, MANY),
 }
 CASES |= {
     "gcp_storage one object a scan": Case("gcs_wire", PER_SCAN | {"type": "gcp_storage"}),
@@ -146,6 +151,12 @@ def fifo_wire(ministack: servers.LocalServer, bucket: str) -> Iterator[Wire]:
 @pytest.fixture
 def dynamodb_wire(ministack: servers.LocalServer) -> Iterator[Wire]:
     with wires.dynamodb(ministack) as wire:
+        yield wire
+
+
+@pytest.fixture
+def lambda_wire(ministack: servers.LocalServer) -> Iterator[Wire]:
+    with wires.function(ministack) as wire:
         yield wire
 
 

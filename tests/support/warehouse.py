@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import anyio
 import grpc
 import msgspec
 from google.cloud import bigquery
 from support.bigquery import PROJECT
+from support.front import Answer, Front, Received
 from support.grpc_front import GrpcFront
 
 from scribe_connectors.gcp.bigquery import BigQuerySink, BigQuerySinkOptions
 from scribe_connectors.gcp.bigquery.columns import ColumnType, RowKind, api_name, column_types
+from scribe_export.errors import SinkError
 from scribe_export.interface import Context
+from scribe_export.model import Batch, Record
 from scribe_export.testing.clock import SimulatedClock
+from scribe_export.testing.records import make_record, scan_document
+from scribe_export.testing.sealing import encode, opened, seal_one
 from scribe_export.testing.sink_contract import Destination
 
 
@@ -94,3 +102,47 @@ def sink(url: str, dataset: str, *, clock: SimulatedClock | None = None, **more:
     options = {"project": PROJECT, "endpoint_url": url, "dataset": dataset, "table": "scans", "min_table_age": 0.0}
     context = Context("warehouse", clock=clock) if clock else Context("warehouse")
     return BigQuerySink(BigQuerySinkOptions.model_validate(options | more), context)
+
+
+def error_answer(status: int, reason: str, **headers: str) -> Answer:
+    """As BigQuery refuses a request."""
+    document = {"error": {"code": status, "message": "said by the front", "errors": [{"reason": reason}]}}
+    return Answer(status, json.dumps(document).encode(), headers=headers)
+
+
+def outcome(subject: BigQuerySink, *batches: Batch) -> list[SinkError | None]:
+    """What became of each batch, one after the other, by one opened sink."""
+
+    async def attempt() -> list[SinkError | None]:
+        found: list[SinkError | None] = []
+        async with opened(subject):
+            for batch in batches:
+                try:
+                    await subject.write(await encode(subject, batch))
+                    found.append(None)
+                except SinkError as error:
+                    found.append(error)
+        return found
+
+    return anyio.run(attempt)
+
+
+def of(subject: BigQuerySink, records: Sequence[Record], **changes: Any) -> Batch:
+    """A batch, with changes to what was sealed."""
+    return replace(seal_one(subject, records), **changes)
+
+
+def uploads(front: Front) -> list[Received]:
+    """The load jobs that came."""
+    return [one for one in front.received if one.path.startswith("/upload/")]
+
+
+def inserts(front: Front) -> list[list[dict[str, Any]]]:
+    """The rows of each insertAll that came."""
+    return [json.loads(one.body)["rows"] for one in front.received if one.path.endswith("/insertAll")]
+
+
+def without_confidence(scan_id: int) -> Record:
+    """A scan that nothing was made of."""
+    document = scan_document(scan_id) | {"interpretation": {}}
+    return make_record(scan_id, seq=scan_id, body=json.dumps(document).encode())

@@ -25,6 +25,7 @@ from scribe_connectors.gcp import _rehearsal as of_gcp
 from scribe_connectors.gcp import _rpc_rehearsal as of_rpc
 from scribe_export.model import Request
 from scribe_local import servers
+from scribe_local.cloud.lambda_ import make_function
 
 TRANSPORT = frozenset({"host", "accept-encoding", "connection"})
 """Headers of HTTP's own, which say nothing of a delivery."""
@@ -84,6 +85,19 @@ def dynamodb(aws: servers.LocalServer) -> Iterator[Wire]:
     client.close()
     with _front(aws.port) as front:
         yield _aws(front, {"table": table}, looks=lambda one: one.headers.get("x-amz-target", "").endswith(_LOOKS))
+
+
+@contextmanager
+def function(aws: servers.LocalServer) -> Iterator[Wire]:
+    """A function that takes everything."""
+    name = "takes-everything"
+    make_function(aws.url, name, "def handler(event, context): return {}", {})
+
+    def looks(request: Request) -> bool:
+        return request.method == "GET" or request.headers.get("x-amz-invocation-type") == "DryRun"
+
+    with _front(aws.port) as front:
+        yield _aws(front, {"function": name}, looks=looks)
 
 
 @contextmanager

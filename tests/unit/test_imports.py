@@ -31,6 +31,7 @@ ENTRIES: Mapping[str, Mapping[str, Any]] = {
     "aws_s3 source": {"region": "eu-west-1", "bucket": "scans"},
     "aws_sqs": {"region": "eu-west-1", "queue_url": "https://sqs.eu-west-1.amazonaws.com/1/scans"},
     "aws_dynamodb": {"region": "eu-west-1", "table": "scans"},
+    "aws_lambda": {"region": "eu-west-1", "function": "on-scan"},
     "gcp_storage": {"bucket": "scans", "key": "x/{scan_id}.json"},
     "gcp_storage source": {"bucket": "scans"},
     "gcp_pubsub": {"project": "lab", "topic": "scans"},

@@ -145,7 +145,10 @@ class PubsubSource(Source):
             # Who reads what is there would read these again and again.
             await to_thread.run_sync(partial(self._held.give_back, messages, later=self.context.once))
 
-        incoming = [Incoming(one.message.data, f"message {one.message.message_id}") for one in messages]
+        incoming = [
+            Incoming(one.message.data, f"message {one.message.message_id}", id=one.message.message_id)
+            for one in messages
+        ]
         return Delivery(incoming, ack=ack, nack=nack)
 
     async def _blocking(self, call: Any) -> Any:

@@ -73,6 +73,7 @@ class ObjectForm:
     compression: Compression
     selection: Selection | None
     timezone: tzinfo
+    overwrites: bool
 
     @classmethod
     def thaw(cls, shape: Mapping[str, Any]) -> "ObjectForm":
@@ -84,6 +85,7 @@ class ObjectForm:
             compression=shape["compression"],
             selection=None if fields is None else Selection(FieldsOptions.model_validate(fields)),
             timezone=timezone_named(shape["timezone"]),
+            overwrites=shape.get("overwrites", False),
         )
 
     @property
@@ -107,7 +109,9 @@ class ObjectForm:
         for index, record in enumerate(batch.records):
             try:
                 document = self._document(record)
-                keys = self.key(record), self.key(record, version=max(record.version, 2))
+                # What the newest content replaces has the name of the first.
+                own = 1 if self.overwrites else record.version
+                keys = self.key(record, version=own), self.key(record, version=max(record.version, 2))
                 for key in keys:
                     check_key(key)
             except (Rejected, InvalidScan) as error:
@@ -214,7 +218,13 @@ def claim(key: str, record: Record) -> Object:
 
 
 def freeze(
-    key: str, form: Format, compression: Compression, fields: FieldsOptions | None, assume_timezone: tzinfo
+    key: str,
+    form: Format,
+    compression: Compression,
+    fields: FieldsOptions | None,
+    assume_timezone: tzinfo,
+    *,
+    overwrites: bool,
 ) -> dict[str, Any]:
     """Everything that names or encodes a batch, as JSON values."""
     return {
@@ -223,6 +233,7 @@ def freeze(
         "compression": compression,
         "fields": None if fields is None else fields.model_dump(mode="json"),
         "timezone": str(assume_timezone),
+        "overwrites": overwrites,
     }
 
 

@@ -193,7 +193,9 @@ class ObjectSink(Sink):
 
     def shape(self) -> Mapping[str, Any]:
         given = self.options
-        return freeze(given.key, given.form, given.codec, given.fields, self.context.assume_timezone)
+        overwrites = given.on_conflict == "overwrite"
+        zone = self.context.assume_timezone
+        return freeze(given.key, given.form, given.codec, given.fields, zone, overwrites=overwrites)
 
     def encode(self, batch: Batch) -> Encoded:
         return ObjectForm.thaw(batch.shape or self.shape()).encode(batch, self.check_key)

@@ -13,12 +13,12 @@ from typing import Any
 import click
 import httpx
 import msgspec
-import yaml
 
 from scribe_local.cloud.cloud import LocalCloud, local_cloud
 from scribe_local.config import SIGNAL_TYPES
 from scribe_local.process import ServerFailed
 from scribe_local.servers import Simulator, simulator
+from scribe_local.yaml_text import yaml_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Endpoints:
             "sources": {"api": {"type": "scribe_api", "connection": "scribe", "poll_interval": "2s"}},
             "destinations": {"files": files, **self.cloud.destinations()},
         }
-        return yaml.safe_dump(document, sort_keys=False, width=120)
+        return yaml_text(document)
 
 
 def up(

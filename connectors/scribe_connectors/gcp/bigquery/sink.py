@@ -93,8 +93,7 @@ class BigQuerySink(Sink):
     async def _classified(self, call: Callable[[], Any]) -> Any:
         try:
             return await call()
-        except SinkError as error:
-            self._target.classify(error)
+        except SinkError:
             raise
         except Exception as error:
             known = self._target.classify(error)

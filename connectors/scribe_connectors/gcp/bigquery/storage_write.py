@@ -1,6 +1,7 @@
 """`method: storage_write`: a batch is the first append of a stream of its own, whose offset tells a repeat."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -63,12 +64,14 @@ class StorageWrite:
     def _new_stream(self) -> str:
         self._target.table.expect_grown()
         reference = self._target.reference
-        stream = self._target.writer.create_write_stream(
-            parent=f"projects/{reference.project}/datasets/{reference.dataset_id}/tables/{reference.table_id}",
-            write_stream=types.WriteStream(type_=types.WriteStream.Type.COMMITTED),
-            retry=None,
-            timeout=self._target.options.timeout,
-        )
+        writer = self._target.writer
+        with _open_channel():
+            stream = writer.create_write_stream(
+                parent=f"projects/{reference.project}/datasets/{reference.dataset_id}/tables/{reference.table_id}",
+                write_stream=types.WriteStream(type_=types.WriteStream.Type.COMMITTED),
+                retry=None,
+                timeout=self._target.options.timeout,
+            )
         return str(stream.name)
 
     def _append(self, encoded: Encoded) -> str:
@@ -79,9 +82,6 @@ class StorageWrite:
             return f"{stream} had it"
         except NotFound as error:
             raise self._gone(encoded, error) from error
-        except ValueError as error:
-            # gRPC's answer to a call on a channel that was closed meanwhile; the call is not made.
-            raise Transient(str(error), applied="no") from error
         except InvalidArgument as error:
             raise self._refused(error.message or "") from error
         if answer.row_errors:
@@ -106,15 +106,17 @@ class StorageWrite:
             ),
             trace_id="scribe-export",
         )
-        answers: Iterator[types.AppendRowsResponse] = iter(
-            self._target.writer.append_rows(
-                iter([request]),
-                retry=None,
-                timeout=self._target.options.timeout,
-                # What routes the call; the client adds it to all its calls but this one.
-                metadata=(("x-goog-request-params", f"write_stream={stream}"),),
+        writer = self._target.writer
+        with _open_channel():
+            answers: Iterator[types.AppendRowsResponse] = iter(
+                writer.append_rows(
+                    iter([request]),
+                    retry=None,
+                    timeout=self._target.options.timeout,
+                    # What routes the call; the client adds it to all its calls but this one.
+                    metadata=(("x-goog-request-params", f"write_stream={stream}"),),
+                )
             )
-        )
         try:
             answer = next(answers)
         except StopIteration:
@@ -144,6 +146,15 @@ class StorageWrite:
             f"the stream that an earlier attempt may have written to is gone, so whether its rows are in the table only "
             f"a look can tell: {error.message}"
         )
+
+
+@contextmanager
+def _open_channel() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        # gRPC's word for a channel that was closed meanwhile: the call is not made.
+        raise Transient(str(error), applied="no") from error
 
 
 def _of_rows(errors: Any, count: int) -> PartialFailure:

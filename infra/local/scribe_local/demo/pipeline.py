@@ -5,9 +5,8 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-import yaml
-
 from scribe_local.demo.world import World
+from scribe_local.yaml_text import yaml_text
 
 FILES_FOLDER = "files"
 BY_MATERIAL = "by-material/{material}/{scan_id}.json"
@@ -50,9 +49,9 @@ def write(path: Path, world: World) -> None:
         connections["gate"] = {**world.cloud.connections["aws"], "endpoint_url": world.archive.gate.url}
         destinations["archive"] = {**destinations["archive"], "connection": "gate", **_IMPATIENT}
     told = {name: service.what for name, service in world.cloud.services.items()} | {"files": "a folder, a file a scan"}
-    text = _HEAD + indent(_yaml(connections), "  ") + _SOURCE
+    text = _HEAD + indent(yaml_text(connections), "  ") + _SOURCE
     for name, options in destinations.items():
-        text += f"  # {told[name]}\n" + indent(_yaml({name: options}), "  ")
+        text += f"  # {told[name]}\n" + indent(yaml_text({name: options}), "  ")
     path.write_text(text, encoding="utf-8")
 
 
@@ -61,7 +60,3 @@ def file_by_day(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert BY_MATERIAL in text
     path.write_text(text.replace(BY_MATERIAL, BY_DAY), encoding="utf-8")
-
-
-def _yaml(values: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(values), sort_keys=False, width=120)

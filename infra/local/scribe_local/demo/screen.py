@@ -87,17 +87,20 @@ class Plain(Silent):
     def show(self, rows: Mapping[str, Row]) -> None:
         if rows and time.monotonic() - self._shown >= _PLAIN_EVERY:
             self._shown = time.monotonic()
-            told = (
-                f"{name} {row.status.delivered} delivered {row.status.pending} pending {row.status.dead} dead, "
-                f"breaker {row.status.breaker}"
-                for name, row in rows.items()
-            )
-            click.echo(f"    [{'; '.join(told)}]")
+            click.echo(f"    [delivered: {', '.join(f'{name} {_told(row)}' for name, row in rows.items())}]")
 
     def table(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
         for row in (titles, *rows):
             self.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _told(row: Row) -> str:
+    status = row.status
+    rest = [f"{status.pending} wait"] if status.pending else []
+    rest += [f"{status.dead} dead"] if status.dead else []
+    rest += [f"breaker {status.breaker}"] if status.breaker != "closed" else []
+    return f"{status.delivered} ({', '.join(rest)})" if rest else str(status.delivered)
 
 
 class Terminal:
