@@ -205,6 +205,9 @@ def test_a_quorum_queue_of_the_users_own_dead_letters_what_is_given_up(rabbitmq:
 def test_options_that_do_not_fit_are_refused() -> None:
     for options, says in (
         ({"reply": {"queue": "r"}}, "delivers: requests"),
+        ({"delivers": "requests", "reply": {}}, "either queue or to"),
+        ({"delivers": "requests", "reply": {"queue": "r", "to": "sender"}}, "either queue or to"),
+        ({"delivers": "requests", "reply": {"to": "sender", "declare": "classic"}}, "the sender's own"),
         ({"delivers": "requests", "scan_field": "result"}, "scan_field"),
         ({"queue": "scribe.scan.requests", "declare": "quorum"}, "the guide's programs"),
         ({"arguments": {"x-max-length": 1}}, "need declare"),

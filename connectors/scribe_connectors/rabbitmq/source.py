@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import anyio
 import msgspec
@@ -18,8 +18,9 @@ from scribe_connectors.rabbitmq._errors import translated
 from scribe_connectors.rabbitmq._inbox import Inbox, tag_of
 from scribe_connectors.rabbitmq._options import Declare, QueueDeclaration, RabbitMqOptions
 from scribe_connectors.rabbitmq._publishing import MAX_SHORT, Message, Publisher, concluded
+from scribe_export.errors import Rejected
 from scribe_export.interface import Checkpoint, Context, Source
-from scribe_export.model import Delivery, Incoming
+from scribe_export.model import Delivery, Incoming, Reply
 from scribe_export.options import Duration, Options, SourceOptions
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -31,10 +32,20 @@ _PERSISTENT = 2
 class ReplyOptions(QueueDeclaration):
     """Where replies go."""
 
-    queue: str = Field(min_length=1, max_length=MAX_SHORT)
+    queue: str | None = Field(default=None, min_length=1, max_length=MAX_SHORT)
     """The queue for all replies."""
+    to: Literal["sender"] | None = None
+    """In place of a queue: the queue that each message names as reply_to, with its correlation_id."""
     declare: Declare = "none"
     """The type of queue that is made if it is missing; with none it has to be there."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ReplyOptions":
+        if (self.queue is None) == (self.to is None):
+            raise ValueError("needs either queue or to: sender")
+        if self.queue is None and self.declare != "none":
+            raise ValueError("declare makes a queue of replies; that of a sender is the sender's own")
+        return self
 
 
 class RabbitMqSourceOptions(RabbitMqOptions, QueueDeclaration, SourceOptions):
@@ -117,12 +128,18 @@ class RabbitMqSource(Source):
     def replies(self) -> bool:
         return self.options.reply is not None
 
-    async def reply(self, replies: Sequence[bytes]) -> None:
+    async def reply(self, replies: Sequence[Reply]) -> None:
         options = self.options.reply
         assert options is not None
-        failed = await self._publisher.publish([_reply(options.queue, body) for body in replies])
+        if options.queue is not None:
+            failed = await self._publisher.publish([_reply(options.queue, one) for one in replies])
+            if failed:
+                raise concluded(range(len(replies)), failed)
+            return
+        # A sender that is gone must not hold the others' replies.
+        failed = await self._publisher.publish([_reply_to_sender(one) for one in replies])
         if failed:
-            raise concluded(range(len(replies)), failed)
+            raise concluded(range(len(replies)), failed, lambda error: Rejected(f"the sender is gone: {error}"))
 
     def _delivery(self, inbox: Inbox, messages: Sequence[DeliveredMessage]) -> Delivery:
         tags = sorted(map(tag_of, messages))
@@ -142,7 +159,13 @@ class RabbitMqSource(Source):
         """
         properties = message.header.properties
         name = properties.message_id or properties.correlation_id or uuid.uuid4().hex
-        return Incoming(_part(message.body, self.options.scan_field), f"message {name}", id=name)
+        reply = self.options.reply
+        return Incoming(
+            _part(message.body, self.options.scan_field),
+            f"message {name}",
+            id=name,
+            reply_to=_sender(properties) if reply is not None and reply.to else "",
+        )
 
     async def _is_empty(self, channel: Channel, inbox: Inbox) -> bool:
         """Ask twice: what the queue gave before the first answer has come at the second."""
@@ -157,7 +180,7 @@ class RabbitMqSource(Source):
     async def _prepare(self, channel: Channel) -> None:
         options = self.options
         await options.declare_queue(channel, options.queue, options.declare)
-        if options.reply is not None:
+        if options.reply is not None and options.reply.queue is not None:
             await options.reply.declare_queue(channel, options.reply.queue, options.reply.declare)
 
 
@@ -169,11 +192,24 @@ def _part(body: bytes, name: str | None) -> bytes:
     return body
 
 
-def _reply(queue: str, body: bytes) -> Message:
+def _sender(properties: Basic.Properties) -> str:
+    """Where a message's sender wants the reply, and under which name."""
+    return msgspec.json.encode([properties.reply_to or "", properties.correlation_id]).decode()
+
+
+def _reply_to_sender(body: Reply) -> Message:
+    queue, correlation_id = msgspec.json.decode(body.to) if body.to else ("", None)
+    if not queue:
+        raise Rejected("the request names no reply_to")
+    return _reply(queue, body, correlation_id)
+
+
+def _reply(queue: str, body: bytes, correlation_id: str | None = None) -> Message:
     request_id = str(msgspec.json.decode(body)["request_id"])
+    fits = len(request_id.encode()) <= MAX_SHORT
     properties = Basic.Properties(
         content_type="application/json",
         delivery_mode=_PERSISTENT,
-        correlation_id=request_id if len(request_id.encode()) <= MAX_SHORT else None,
+        correlation_id=correlation_id or (request_id if fits else None),
     )
-    return Message("", queue, body, properties)
+    return Message("", queue, bytes(body), properties)
