@@ -79,6 +79,12 @@ def redis() -> Iterator[servers.LocalServer]:
 
 
 @pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[servers.RabbitMq]:
+    """RabbitMQ. Tests make queues of their own."""
+    yield from _started(servers.rabbitmq)
+
+
+@pytest.fixture(scope="session")
 def gcs(fake_gcs: servers.LocalServer) -> Iterator[Any]:
     """A genuine client."""
     # Google's libraries take long to import, and most tests do without.

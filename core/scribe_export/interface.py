@@ -17,6 +17,7 @@ from scribe_export.model import (
     Encoded,
     Identity,
     Record,
+    Reply,
     Request,
     ScanRequest,
 )
@@ -147,7 +148,7 @@ class Source(Connector[SourceOptions]):
         """Whether the options ask for requesters to be answered, by `reply`."""
         return False
 
-    async def reply(self, replies: Sequence[bytes]) -> None:
+    async def reply(self, replies: Sequence[Reply]) -> None:
         """Put replies, JSON objects with the request's id, where requesters look for them.
 
         Returning confirms all of them; raises as `Sink.write`, and then they come again. Called on an instance that was

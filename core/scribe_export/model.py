@@ -163,11 +163,26 @@ class Incoming:
     """One body as a source read it; `origin` says where from, for messages (a path and line, an object key).
 
     `id` is the service's own id of the message, the same if it is delivered again: it names a request that has none.
+    `reply_to` says, in the source's own words, where a request's sender wants its reply: it comes back as `Reply.to`.
     """
 
     body: bytes
     origin: str = ""
     id: str = ""
+    reply_to: str = ""
+
+
+class Reply(bytes):
+    """A reply: a JSON object with its request's id. `to` is what the request's `Incoming.reply_to` was."""
+
+    to: str = ""
+
+    @classmethod
+    def of(cls, body: bytes, to: str) -> "Reply":
+        """A reply for whoever asked there."""
+        reply = cls(body)
+        reply.to = to
+        return reply
 
 
 async def _nothing() -> None:

@@ -89,11 +89,12 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def check_url(value: str) -> str:
-    """An http or https URL to any host but the clouds' metadata services; raises ValueError."""
+def check_url(value: str, schemes: tuple[str, str] = ("http", "https")) -> str:
+    """A URL, http or https if not told otherwise, to any host but the clouds' metadata services; raises ValueError."""
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be an http:// or https:// URL with a host")
+    if parts.scheme not in schemes or not parts.hostname:
+        article = "an" if schemes[0][0] in "aeh" else "a"
+        raise ValueError(f"must be {article} {schemes[0]}:// or {schemes[1]}:// URL with a host")
     try:
         _ = parts.port
     except ValueError:

@@ -38,6 +38,7 @@ ENTRIES: Mapping[str, Mapping[str, Any]] = {
     "gcp_pubsub source": {"project": "lab", "subscription": "scans"},
     "gcp_bigquery": {"project": "lab", "dataset": "scribe", "table": "scans"},
     "gcp_bigquery source": {"project": "lab", "dataset": "scribe", "table": "scans"},
+    "rabbitmq": {"url": "amqp://localhost", "queue": "scans"},
     "scribe_api": {"url": "http://localhost:8000"},
     "scribe_database": {"path": "./scribe_learning.db"},
 }

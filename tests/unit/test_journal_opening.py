@@ -121,7 +121,7 @@ def test_a_journal_of_the_first_release_is_migrated_with_its_open_batches(tmp_pa
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         connection.execute("ALTER TABLE batch DROP COLUMN note")
         connection.execute("DROP INDEX request_open")
-        for column in ("source", "owed", "message", "answer"):
+        for column in ("source", "owed", "message", "answer", "reply_to"):
             connection.execute(f"ALTER TABLE request DROP COLUMN {column}")
     _set_version(tmp_path, 1)
     with opened(tmp_path) as db:

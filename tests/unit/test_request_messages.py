@@ -53,9 +53,17 @@ def test_a_wrong_request_keeps_the_id_by_which_it_will_be_answered() -> None:
     assert read_request(Incoming(b'{"request_id": 9, "config": 1}', id="m"), "asks").request_id == "asks/9"
 
 
+def test_where_a_sender_wants_its_reply_goes_with_the_request() -> None:
+    assert read_request(Incoming(b"{}", id="m", reply_to="there"), "asks").reply_to == "there"
+    assert read_request(Incoming(b"[]", id="m", reply_to="there"), "asks").reply_to == "there"
+    row = RequestRow(1, "asks/m", ScanRequest(), "failed", None, "no", "asks", owed=True, reply_to="there")
+    assert reply_of(row, 1.0).to == "there"
+
+
 def test_replies_are_the_guides() -> None:
     scan = b'{"scan_id": 1, "precise": 0.10000000000000000001}'
     done = RequestRow(1, "asks/r1", ScanRequest(), "done", 5, "", "asks", owed=True, answer=scan)
+    assert reply_of(done, 100.0).to == ""
     assert reply_of(done, 100.0) == b'{"request_id":"r1","result":' + scan + b',"timestamp":100.0}'
     cached = RequestRow(1, "asks/r1", ScanRequest(), "done", None, "", "asks", owed=True, answer=scan)
     assert json.loads(reply_of(cached, 100.0))["cached"] is True

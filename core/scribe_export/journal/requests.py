@@ -18,7 +18,7 @@ from scribe_export.model import ScanRequest
 REQUEST = "request"
 """The class of a dead letter that is a request."""
 OWED = 1
-_COLUMNS = "id, request_id, body, state, seq, error, source, owed, message, answer"
+_COLUMNS = "id, request_id, body, state, seq, error, source, owed, message, answer, reply_to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class RequestRow:
     """`seq` is the completed scan's number in the journal, once there is one.
 
     `source` is where it came from, empty for one of this process's own; `message` are its bytes as they came. `owed`: the
-    requester has no confirmed reply yet; until it has, `answer` is the completed scan.
+    requester has no confirmed reply yet; until it has, `answer` is the completed scan. `reply_to` is `Incoming.reply_to`.
     """
 
     id: int
@@ -39,6 +39,7 @@ class RequestRow:
     owed: bool = False
     message: bytes = b""
     answer: bytes = b""
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class NewRequest:
     request: ScanRequest
     message: bytes
     invalid: str = ""
+    reply_to: str = ""
 
 
 def accept(db: Database, request_id: str, request: ScanRequest) -> bool:
@@ -82,9 +84,9 @@ def accept_from(
 
 def _accept(db: Database, new: NewRequest, *, source: str, owed: bool) -> bool:
     cursor = db.connection.execute(
-        "INSERT OR IGNORE INTO request(request_id, body, state, at, source, owed, message)"
-        " VALUES(?, ?, 'accepted', ?, ?, ?, ?)",
-        (new.request_id, msgspec.json.encode(new.request), db.clock.now(), source, owed, new.message),
+        "INSERT OR IGNORE INTO request(request_id, body, state, at, source, owed, message, reply_to)"
+        " VALUES(?, ?, 'accepted', ?, ?, ?, ?, ?)",
+        (new.request_id, msgspec.json.encode(new.request), db.clock.now(), source, owed, new.message, new.reply_to),
     )
     return cursor.rowcount == 1
 
@@ -170,6 +172,7 @@ def _rows(db: Database, where: str, *values: object) -> list[RequestRow]:
             owed=row[7] == OWED,
             message=row[8],
             answer=row[9],
+            reply_to=row[10],
         )
         for row in found
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scribe_export.errors import JournalTooNew
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x53435242  # "SCRB", so that `file` and we tell a journal from another database
 
 DDL = """
@@ -95,7 +95,8 @@ CREATE TABLE request(
   source TEXT NOT NULL DEFAULT '',                         -- '': asked within this process
   owed INTEGER NOT NULL DEFAULT 0,                         -- 1: the requester has no confirmed reply yet, 2: it has
   message BLOB NOT NULL DEFAULT x'',                       -- as it came; below: the scan, while the reply is owed
-  answer BLOB NOT NULL DEFAULT x'');
+  answer BLOB NOT NULL DEFAULT x'',                        -- below: where the sender wants it, in the words of its source
+  reply_to TEXT NOT NULL DEFAULT '');
 CREATE INDEX request_open ON request(id) WHERE owed=1 OR state IN ('accepted', 'started');
 CREATE TABLE cursor(source TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(source, key))
   WITHOUT ROWID;
@@ -114,7 +115,11 @@ def _add_replies(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX request_open ON request(id) WHERE owed=1 OR state IN ('accepted', 'started')")
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_notes, 2: _add_replies}
+def _add_reply_to(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE request ADD COLUMN reply_to TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_notes, 2: _add_replies, 3: _add_reply_to}
 """From a version to the next one, each inside the one transaction that `database` opens."""
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from scribe_export.errors import InvalidScan
 from scribe_export.journal.requests import NewRequest, RequestRow
-from scribe_export.model import Incoming, ScanRequest
+from scribe_export.model import Incoming, Reply, ScanRequest
 from scribe_export.scan import MAX_ID_LENGTH, decode_document
 
 MAX_MESSAGE = 64 * 1024
@@ -28,13 +28,14 @@ def read_request(incoming: Incoming, source: str) -> NewRequest:
         document = _document(incoming.body)
         asked = document.get("request_id")
         own = _text(asked) if asked is not None else fallback
-        return NewRequest(_key(source, own), _request(document), incoming.body)
+        return NewRequest(_key(source, own), _request(document), incoming.body, reply_to=incoming.reply_to)
     except InvalidScan as error:
         kept = incoming.body[:MAX_MESSAGE]
-        return NewRequest(_key(source, _asked_id(incoming.body) or fallback), ScanRequest(), kept, invalid=str(error))
+        name = _key(source, _asked_id(incoming.body) or fallback)
+        return NewRequest(name, ScanRequest(), kept, invalid=str(error), reply_to=incoming.reply_to)
 
 
-def reply_of(row: RequestRow, now: float) -> bytes:
+def reply_of(row: RequestRow, now: float) -> Reply:
     """The message that answers a finished request; `now` in seconds since the epoch."""
     reply: dict[str, Any] = {
         "request_id": row.request_id.removeprefix(_key(row.source, "")),
@@ -45,7 +46,7 @@ def reply_of(row: RequestRow, now: float) -> bytes:
         reply["error"] = row.error
     elif row.seq is None:
         reply["cached"] = True
-    return msgspec.json.encode(reply)
+    return Reply.of(msgspec.json.encode(reply), row.reply_to)
 
 
 def _key(source: str, own: str) -> str:

@@ -6,7 +6,7 @@ import anyio
 import structlog
 
 from scribe_export.clock import Clock
-from scribe_export.errors import Misconfigured, Rejected, SinkError
+from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkError
 from scribe_export.interface import Source
 from scribe_export.journal.requests import RequestRow, owed, replied
 from scribe_export.journal.store import Store
@@ -77,8 +77,24 @@ class Replier:
                 for row in rows:
                     await self._send([row])
                 return
-            log.error("reply refused", source=self.name, request=rows[0].request_id, reason=str(error))  # noqa: TRY400
+            self._refused(rows[0], error)
+        except PartialFailure as failure:
+            await self._settle_some(rows, failure)
+            return
         await self._store.do(lambda db: replied(db, rows))
+
+    async def _settle_some(self, rows: Sequence[RequestRow], failure: PartialFailure) -> None:
+        """Those that were confirmed, or refused for good, are not sent again. Raises what the others failed with."""
+        refused = {index: error for index, error in failure.errors.items() if isinstance(error, Rejected)}
+        for index, error in refused.items():
+            self._refused(rows[index], error)
+        settled = [row for index, row in enumerate(rows) if index in failure.acked or index in refused]
+        await self._store.do(lambda db: replied(db, settled))
+        if len(settled) < len(rows):
+            raise next((error for error in failure.errors.values() if not isinstance(error, Rejected)), failure)
+
+    def _refused(self, row: RequestRow, error: SinkError) -> None:
+        log.error("reply refused", source=self.name, request=row.request_id, reason=str(error))
 
     async def _back_off(self, error: Exception, failures: int) -> None:
         delay = self._retry.delay(failures, getattr(error, "retry_after", None))

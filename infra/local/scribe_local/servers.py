@@ -3,16 +3,21 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from scribe_local import leash
 from scribe_local.process import Server, ServerMissing, free_port
 
 CLOUD_ENVIRONMENT = "SCRIBE_EXPORT_CLOUD_ENV"
 """The environment variable that names the virtual environment holding the clouds' servers."""
+
+_RABBITMQ = Path("/usr/lib/rabbitmq/bin")  # those in /usr/sbin insist on being root or a user of their own
 
 REGION = "us-east-1"
 ACCESS_KEY = "test"
@@ -241,6 +246,66 @@ def find_redis() -> str:
             "system's package redis-server"
         )
     return program
+
+
+class RabbitMq(LocalServer):
+    """A broker with the user ``guest``; its queues, exchanges and persistent messages last over a restart and a kill."""
+
+    @property
+    def amqp_url(self) -> str:
+        """Without user and password."""
+        return f"amqp://{self.address}"
+
+    def control(self, *arguments: str) -> str:
+        """What ``rabbitmqctl`` says, such as ``set_permissions``."""
+        command = [str(_RABBITMQ / "rabbitmqctl"), "--quiet", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=self._environment).stdout  # noqa: S603
+
+
+def rabbitmq(
+    *, settings: Mapping[str, str] | None = None, folder: Path | None = None, port: int | None = None
+) -> RabbitMq:
+    """RabbitMQ, as the system's package installed it, to be entered or started. Raises `ServerMissing`.
+
+    `settings` are further lines of ``rabbitmq.conf``.
+    """
+    program = _RABBITMQ / "rabbitmq-server"
+    epmd = shutil.which("epmd")
+    if epmd is None or not os.access(program, os.X_OK):
+        raise ServerMissing("RabbitMQ is not installed: run `apt-get install --no-install-recommends rabbitmq-server`")
+    place, port = Folder(folder), port or free_port()
+    base = place.path
+    (base / "enabled_plugins").write_text("[].")
+    limits = {"disk_free_limit.absolute": "50MB", "vm_memory_high_watermark.absolute": "512MB"}
+    lines = [f"{name} = {value}\n" for name, value in {**limits, **(settings or {})}.items()]
+    (base / "rabbitmq.conf").write_text("".join(lines))
+    # Erlang's port mapper would become a daemon that outlives the broker, so it is started here and dies with it.
+    mapper = f'"{sys.executable}" -I -S "{leash.__file__}" $$ "{epmd}" -address 127.0.0.1 -port $ERL_EPMD_PORT &'
+    return RabbitMq(
+        "rabbitmq",
+        ["sh", "-c", f'{mapper} exec "{program}"'],
+        place,
+        port=port,
+        ready=None,
+        deadline=90.0,
+        HOME=str(base),
+        ERL_EPMD_ADDRESS="127.0.0.1",
+        ERL_EPMD_PORT=str(free_port()),
+        RABBITMQ_ADVANCED_CONFIG_FILE=str(base / "advanced"),
+        RABBITMQ_CONFIG_FILE=str(base / "rabbitmq"),
+        RABBITMQ_CONF_ENV_FILE="/dev/null",
+        RABBITMQ_DIST_PORT=str(free_port()),
+        RABBITMQ_ENABLED_PLUGINS_FILE=str(base / "enabled_plugins"),
+        RABBITMQ_LOG_BASE=str(base / "log"),
+        RABBITMQ_MNESIA_BASE=str(base / "mnesia"),
+        RABBITMQ_NODENAME=f"scribe{port}@localhost",
+        RABBITMQ_NODE_IP_ADDRESS="127.0.0.1",
+        RABBITMQ_NODE_PORT=str(port),
+        RABBITMQ_PID_FILE=str(base / "pid"),
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
+        # The script then becomes the broker instead of waiting for it, so that a signal reaches the broker itself.
+        RUNNING_UNDER_SYSTEMD="true",
+    )
 
 
 def _installed(module: str) -> bool:
