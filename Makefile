@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check --quiet install
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults lock clean
+.PHONY: help demo test check bench faults live lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ bench: $(VENV)/.dev ## the figures, from benchmarks
 
 faults: $(VENV)/.dev $(CLOUD)/.installed ## the long fault tests
 	@$(BIN)/pytest -m slow -s
+
+live: $(VENV)/.dev ## the contract suites on your own accounts, those that SCRIBE_LIVE_... name (docs/guide/live.md)
+	@$(BIN)/pytest tests/live
 
 lock: $(VENV)/.dev ## resolve the locked environments anew
 	@$(BIN)/python -m pip install --quiet uv

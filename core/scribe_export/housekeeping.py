@@ -1,5 +1,7 @@
 """What the journal does for itself, off the delivery path: collecting bodies, forgetting history."""
 
+import itertools
+
 import structlog
 
 from scribe_export.clock import Clock
@@ -21,11 +23,11 @@ class Housekeeper:
         self._store, self._folder, self._clock, self._history = store, folder, clock, history
 
     async def run(self) -> None:
-        """For ever; raises `JournalUnusable` when the state folder is taken away."""
-        rounds = 0
-        while True:
-            await self._clock.sleep(INTERVAL)
-            rounds += 1
+        """For ever, at once and then every second; raises `JournalUnusable` when the state folder is taken away.
+
+        The first round forgets history too: an exporter that is started every hour and is soon done has no other.
+        """
+        for rounds in itertools.count():
             if self._folder.lost:
                 raise JournalUnusable(f"{self._folder.path}: the state folder was removed or replaced while in use")
             try:
@@ -35,6 +37,7 @@ class Housekeeper:
                         pass
             except JournalFull as error:
                 log.warning("journal full", reason=str(error))
+            await self._clock.sleep(INTERVAL)
 
     async def collect(self) -> None:
         """Remove every body that nobody needs any more."""

@@ -10,7 +10,7 @@ from support.twins import Twin, failed, verdicts
 from scribe_export.interface import Context
 from scribe_export.testing.memory import MemoryDestination, MemoryService, MemorySink, MemorySinkOptions
 from scribe_export.testing.records import make_record, make_records, scan_body
-from scribe_export.testing.sink_contract import SinkContract
+from scribe_export.testing.sink_contract import Faults, SinkContract
 
 
 def fixtures_of(make: type) -> Mapping[str, Any]:
@@ -29,6 +29,21 @@ def fixtures_of(make: type) -> Mapping[str, Any]:
 def test_the_honest_sink_passes_every_check_and_skips_none() -> None:
     found = verdicts(SinkContract(), lambda: fixtures_of(MemorySink))
     assert found == dict.fromkeys(found, "passed")
+
+
+def test_where_no_fault_can_be_brought_about_those_checks_skip_and_the_others_are_made() -> None:
+    withheld = {"faults": Faults(withheld="this is the real service")}
+    found = verdicts(SinkContract(), lambda: {**fixtures_of(MemorySink), **withheld})
+    skipped = {name for name, verdict in found.items() if verdict == "skipped"}
+    assert failed(found) == set()
+    assert skipped == {
+        "a_failed_record_is_reported_and_the_others_acked",
+        "a_lost_answer_is_unknown_and_a_repeat_mends_it",
+        "a_service_that_is_down_acks_nothing",
+        "denied_credentials_are_misconfigured",
+        "open_works_after_an_open_that_failed",
+        "write_does_not_retry",
+    }
 
 
 def test_every_check_has_a_liar_that_it_was_written_for() -> None:

@@ -50,3 +50,6 @@ class Faults:
     """The service fails this record and takes the others of the same batch."""
     requests: Callable[[], int] | None = None
     """Requests, or attempts to connect, that were made so far; those that failed count too."""
+    withheld: str = ""
+    """Why nothing at all can be done to the service, such as that it is the real one; checks that need a fault then skip
+    with it, also those that are mandatory otherwise."""

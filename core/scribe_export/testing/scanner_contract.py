@@ -141,7 +141,7 @@ class ScannerContract:
     def test_a_scan_that_surely_was_not_performed_says_so(
         self, scanner: MakeScanner, possible: ScanRequest, faults: Faults
     ) -> None:
-        down = needs(faults.down, "down")
+        down = needs(faults.down, "down", faults.withheld)
 
         async def check() -> None:
             async with opened(scanner()) as subject:
@@ -159,7 +159,7 @@ class ScannerContract:
     def test_a_lost_answer_is_unknown_and_not_performed_twice(
         self, scanner: MakeScanner, possible: ScanRequest, performed: Performed | None, faults: Faults
     ) -> None:
-        lose_answers, count = needs(faults.lose_answers, "lose_answers"), _counted(performed)
+        lose_answers, count = needs(faults.lose_answers, "lose_answers", faults.withheld), _counted(performed)
 
         async def check() -> None:
             async with opened(scanner()) as subject, during(lose_answers):
@@ -179,7 +179,7 @@ class ScannerContract:
     def test_denied_credentials_are_misconfigured(
         self, scanner: MakeScanner, possible: ScanRequest, faults: Faults
     ) -> None:
-        deny = needs(faults.deny, "deny")
+        deny = needs(faults.deny, "deny", faults.withheld)
 
         async def check() -> None:
             async with opened(scanner()) as subject, during(deny):

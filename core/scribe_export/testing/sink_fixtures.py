@@ -107,9 +107,9 @@ async def during(fault: Callable[[], AbstractContextManager[object]]) -> AsyncIt
             await anyio.to_thread.run_sync(context.__exit__, None, None, None)
 
 
-def needs(hook: Hook | None, name: str) -> Hook:
-    """The hook; skips the check where the fixture cannot bring the fault about."""
+def needs(hook: Hook | None, name: str, withheld: str = "") -> Hook:
+    """The hook; skips the check where the fixture cannot bring the fault about, and `withheld` may say why."""
     if hook is None:
         # Not every service can be made to fail in every way; the skip names what was not proved.
-        pytest.skip(f"the fixture `faults` has no hook `{name}`")
+        pytest.skip(withheld or f"the fixture `faults` has no hook `{name}`")
     return hook

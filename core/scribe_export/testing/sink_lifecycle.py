@@ -43,7 +43,7 @@ class SinkLifecycle(SinkFixtures):
     def test_open_works_after_an_open_that_failed(
         self, sink: MakeSink, destination: Destination, records: MakeRecords, faults: Faults
     ) -> None:
-        down = needs(faults.down, "down")
+        down = needs(faults.down, "down", faults.withheld)
 
         async def check() -> None:
             subject, sent = sink(), records(1)

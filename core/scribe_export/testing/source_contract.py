@@ -164,7 +164,7 @@ class SourceContract:
         anyio.run(check)
 
     def test_a_service_that_is_down_is_said_and_survived(self, source: MakeSource, put: Put, faults: Faults) -> None:
-        down = needs(faults.down, "down")
+        down = needs(faults.down, "down", faults.withheld)
 
         async def check() -> None:
             there, notes = await self._fill(put), Notes()
