@@ -33,8 +33,10 @@ class Kept:
         return [(str(json.loads(body)["scan_id"]), body) for body in found]
 
     def remove(self) -> None:
-        for key in self.keys():
-            self._s3.delete_object(Bucket=self._bucket, Key=key)
+        """All of it, for good, where the bucket keeps versions too."""
+        for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=PREFIX):
+            for one in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
+                self._s3.delete_object(Bucket=self._bucket, Key=one["Key"], VersionId=one["VersionId"])
 
 
 class LambdaFixtures(SinkContract):
