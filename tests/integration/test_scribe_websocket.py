@@ -47,12 +47,15 @@ async def running(
     given = {"url": api.url, "ws_url": events.url, "poll_interval": NEVER, "timeout": 5.0, **more}
     source = ScribeWebSocketSource(ScribeWebSocketOptions.model_validate(given), Context("live"))
     await source.open()
-    with capture_logs() as logs:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run_source, source, notebook)
-            yield logs
-            tasks.cancel_scope.cancel()
-    await source.close()
+    try:
+        with capture_logs() as logs:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(run_source, source, notebook)
+                yield logs
+                tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await source.close()
 
 
 async def quiet(api: ScriptedScribe, events: ScriptedEvents) -> None:
