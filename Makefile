@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check --quiet install
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults live lock clean
+.PHONY: help demo test again check bench faults live lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,10 @@ demo: $(VENV)/.demo $(CLOUD)/.installed ## scans from a simulated scanner to S3 
 	@$(BIN)/scribe-export demo
 
 test: $(VENV)/.dev $(CLOUD)/.installed check ## lint, types and every fast test
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not again"
+
+again: $(VENV)/.dev $(CLOUD)/.installed ## the tests of AWS once more, on moto
+	@$(BIN)/pytest -n 2 --dist loadfile -m "again and not slow"
 
 check: $(VENV)/.dev ## lint, types and layering
 	@$(BIN)/ruff check .

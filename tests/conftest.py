@@ -119,7 +119,7 @@ def dataset(bigquery_client: Client) -> str:
     return new_dataset(bigquery_client)
 
 
-@pytest.fixture(params=["ministack", "moto"])
+@pytest.fixture(params=["ministack", pytest.param("moto", marks=pytest.mark.again)])
 def aws(request: pytest.FixtureRequest) -> servers.LocalServer:
     """Each of the servers that stand in for AWS, one after the other."""
     server: servers.LocalServer = request.getfixturevalue(request.param)
