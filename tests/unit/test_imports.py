@@ -39,7 +39,9 @@ ENTRIES: Mapping[str, Mapping[str, Any]] = {
     "gcp_bigquery": {"project": "lab", "dataset": "scribe", "table": "scans"},
     "gcp_bigquery source": {"project": "lab", "dataset": "scribe", "table": "scans"},
     "rabbitmq": {"url": "amqp://localhost", "queue": "scans"},
+    "redis": {"url": "redis://localhost:6379/0", "list": "scans"},
     "scribe_api": {"url": "http://localhost:8000"},
+    "scribe_websocket": {"url": "http://localhost:8000"},
     "scribe_database": {"path": "./scribe_learning.db"},
 }
 """By type, then by type and kind: the least that a config has to say."""
