@@ -32,7 +32,9 @@ def command(config: Path, *, connect: bool, as_json: bool) -> None:
         titles = ["name", "kind", "type", "effect", *(["reached"] if connect else [])]
         print_table(titles, [[row[title] for title in titles] for row in rows])
         click.echo(f"{config} is right")
-    if any(row.get("reached", "yes") != "yes" for row in rows):
+    unreached = sum(row.get("reached", "yes") != "yes" for row in rows)
+    if unreached:
+        click.echo(f"but {unreached} of {len(rows)} cannot be reached", err=True)
         sys.exit(1)
 
 

@@ -14,6 +14,7 @@ import anyio
 import click
 import structlog
 from anyio.abc import TaskStatus
+from click.core import ParameterSource
 
 from scribe_export import config as configuration
 from scribe_export import logs
@@ -62,6 +63,9 @@ def command(config: Path, *, until_idle: bool, max_wait: float, log_level: str, 
     waits is delivered by the next run. With --until-idle it ends by itself, with exit code 1 if a scan is dead or could
     not be delivered, or if a source could not be read to its end.
     """
+    source = click.get_current_context().get_parameter_source("max_wait")
+    if source is ParameterSource.COMMANDLINE and not until_idle:
+        raise click.UsageError("--max-wait belongs to --until-idle; without it, run goes on until it is stopped")
     logs.configure(log_level)
     loaded = configuration.load(config)
     _check_room(loaded)

@@ -120,7 +120,7 @@ def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step
         if dead:
             yield Step(name, "dead", moment(dead[2]), f"{dead[0]}: {dead[1]}")
             continue
-        batch = _holding(db, number, seq) if routed else None
+        batch = _holding(db, number, seq, routed=routed)
         if batch is not None:
             yield _held(name, batch)
         elif routed and seq > sealed_seq:
@@ -143,11 +143,14 @@ def _held(name: str, batch: SealedBatch) -> Step:
     return Step(name, "waiting", detail=tried)
 
 
-def _holding(db: Database, destination: int, seq: int) -> SealedBatch | None:
+def _holding(db: Database, destination: int, seq: int, *, routed: bool) -> SealedBatch | None:
+    """A replay may hold a scan that was not routed there; a range holds only what was."""
     for state in ("open", "dead"):
         for batch in batches(db, destination, state):
             inside = batch.first_seq <= seq <= batch.last_seq
-            if inside and (not batch.explicit or any(member.seq == seq for member in members_of(db, batch))):
+            if inside and (
+                (routed and not batch.explicit) or any(member.seq == seq for member in members_of(db, batch))
+            ):
                 return batch
     return None
 

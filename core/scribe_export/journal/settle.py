@@ -54,12 +54,18 @@ def partly(
     return sealed
 
 
+CORRUPT = "corrupt"
+"""The class of a body that does not match its sha256 any more: it may have been sent while it did."""
+
+
 def refuse(db: Database, batch: SealedBatch, refused: Refusals) -> list[SealedBatch]:
     """`encode` named members that can never be accepted: they are dead, the others sealed anew before any write.
 
-    A batch that may have been applied and is known only whole dies whole instead.
+    A batch that may have been applied and is known only whole dies whole instead. One that no attempt is known of was
+    not, even if a crash hides whether there was one: `encode` is pure, and would have refused these members then as well.
     """
-    if not batch.divisible:
+    corrupt = any(kind == CORRUPT for kind, _ in refused.values())
+    if not batch.divisible and (batch.attempts or corrupt):
         kind, error = next(iter(refused.values()))
         die(db, batch, kind, error)
         return []
