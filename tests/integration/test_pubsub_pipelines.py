@@ -48,6 +48,8 @@ def test_a_failing_key_waits_and_its_rest_follows_in_order_while_others_flow(
     third, others_are_there = [0], threading.Event()
 
     def script(call: Call) -> Status | None:
+        if not call.method.endswith("/Publish"):
+            return None
         request = Request.FromString(call.body)
         if request.messages[0].ordering_key != "oak":
             return None

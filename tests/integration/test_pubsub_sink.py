@@ -51,13 +51,15 @@ def sink(url: str, topic: str, **options: Any) -> PubsubSink:
 
 
 class TestRequests:
-    def test_a_batch_is_one_request_and_needs_no_other_method(
+    def test_a_batch_is_one_request_and_needs_no_other_right(
         self, front: GrpcFront, topic: str, contents: SubscriptionContents
     ) -> None:
         @in_loop
         async def check() -> None:
             subject = sink(front.url, topic)
-            await subject.open()
+            with front.answering(Status(grpc.StatusCode.PERMISSION_DENIED)):
+                await subject.open()  # the look at the topic is denied
+            front.received.clear()
             await write(subject, [record(n) for n in range(1, 1001)])
             await subject.close()
 
@@ -65,6 +67,14 @@ class TestRequests:
         assert [call.method for call in front.received] == ["/google.pubsub.v1.Publisher/Publish"]
         assert front.received[0].metadata["x-goog-request-params"] == f"topic={topic}"
         assert [one.data for one in contents.look()] == [record(n).body for n in range(1, 1001)]
+
+    def test_a_missing_topic_is_found_when_the_sink_is_opened(self, front: GrpcFront, topic: str) -> None:
+        @in_loop
+        async def check() -> None:
+            with pytest.raises(Misconfigured, match=r"NOT_FOUND|not found"):
+                await sink(front.url, topic + "-that-is-not-there").open()
+
+        check()
 
     def test_attributes_tell_the_scan(self, front: GrpcFront, topic: str, contents: SubscriptionContents) -> None:
         added = {"of": "{material} at {frequency}", "empty": ""}

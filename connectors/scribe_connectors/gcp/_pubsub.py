@@ -15,6 +15,7 @@ from scribe_connectors.gcp._rpc import Rpc, RpcClient
 
 HOST = "pubsub.googleapis.com"
 
+GetTopicRequest = types.GetTopicRequest.pb()
 PublishRequest = types.PublishRequest.pb()
 PublishResponse = types.PublishResponse.pb()
 PullRequest = types.PullRequest.pb()
@@ -38,6 +39,7 @@ class Pubsub:
 
     name: str
     routing: tuple[tuple[str, str], ...]
+    look: Callable[..., Any]
     publish: Callable[..., Any]
     pull: Callable[..., Any]
     streaming_pull: Callable[..., Any]
@@ -62,6 +64,7 @@ def pubsub_client(options: GcpOptions, kind: str, name: str, *, folder: Path) ->
         return Pubsub(
             name=whole,
             routing=(to_grpc_metadata(((kind, whole),)),),
+            look=method("Publisher/GetTopic", GetTopicRequest, types.Topic.pb()),
             publish=method("Publisher/Publish", PublishRequest, PublishResponse),
             pull=method("Subscriber/Pull", PullRequest, types.PullResponse.pb()),
             streaming_pull=method("Subscriber/StreamingPull", StreamingPullRequest, types.StreamingPullResponse.pb()),

@@ -9,7 +9,7 @@ from anyio import to_thread
 from pydantic import Field, field_validator, model_validator
 
 from scribe_connectors.gcp._client import GcpOptions
-from scribe_connectors.gcp._pubsub import PublishRequest, PublishResponse, TopicName, pubsub_client
+from scribe_connectors.gcp._pubsub import GetTopicRequest, PublishRequest, PublishResponse, TopicName, pubsub_client
 from scribe_connectors.gcp._rpc_errors import classify, code_of
 from scribe_connectors.gcp.pubsub_source import PubsubSource, PubsubSourceOptions
 from scribe_export.errors import InvalidScan, PartialFailure, Rejected, SinkError, Transient
@@ -101,15 +101,23 @@ class PubsubSink(Sink):
         self._requests = Requests(self._send, classify=self._classify, concurrency=options.concurrency)
 
     async def open(self) -> None:
-        # Whoever may publish need not have the right to look at the topic.
         self._closed = False
         try:
-            await to_thread.run_sync(self._client.get)
+            await to_thread.run_sync(self._look)
         except Exception as error:
             known = self._classify(error)
             if known is None:
                 raise
             raise known from error
+
+    def _look(self) -> None:
+        """Find a missing topic early; the right to look at it is not needed."""
+        topic = self._client.get()
+        try:
+            topic.look(GetTopicRequest(topic=topic.name), timeout=self.options.timeout, metadata=topic.routing)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.PERMISSION_DENIED:
+                raise
 
     async def close(self) -> None:
         self._closed = True
