@@ -1,8 +1,5 @@
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +13,7 @@ from support.records import body, record, sealed, write
 
 from scribe_connectors.gcp.storage import GcsSink, GcsSinkOptions
 from scribe_export.archives.form import claim
-from scribe_export.errors import Conflict, Misconfigured, PartialFailure, Rejected, SinkError, Throttled, Transient
+from scribe_export.errors import Conflict, Misconfigured, PartialFailure, SinkError, Throttled, Transient
 from scribe_export.interface import Context
 from scribe_export.model import Record
 from scribe_local.proxy import Mode, Proxy
@@ -367,31 +364,6 @@ async def test_claims_are_kept_once(fake_gcs: LocalServer, gcs: Any, bucket: str
     await archive.close()
 
 
-def test_names_that_the_service_refuses_are_refused_before(bucket: str) -> None:
-    archive = sink("http://127.0.0.1:1", bucket)
-    encoded = archive.encode(sealed(archive, [record(1, scan_id="é" * 200), record(2)]))
-    assert {index: error.kind for index, error in encoded.refused.items()} == {0: "name"}
-    archive.check_key("é" * 512)
-    for name in ("é" * 512 + "x", "a\nb", "a\rb", ".", "..", ".well-known/acme-challenge/x"):
-        with pytest.raises(Rejected) as caught:
-            archive.check_key(name)
-        assert caught.value.kind == "name"
-
-
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ({"key": ".well-known/acme-challenge/{scan_id}.json"}, "change the key"),
-        ({"metadata": {"scribe-sha256": "x"}}, "exporter's own"),
-        ({"bucket": "Not A Bucket"}, "bucket"),
-        ({"encryption": {"kms_key": "scans"}}, "kms_key"),
-    ],
-)
-def test_wrong_options_are_refused(options: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        sink("http://127.0.0.1:1", **{"bucket": "scribe-scans", **options})
-
-
 @pytest.mark.parametrize(
     ("key", "records"),
     [(PER_SCAN, [record(1), record(2)]), (BATCHED, [record(1), record(2)]), ("l/{scan_id}.json", [large(17 * MIB)])],
@@ -416,25 +388,6 @@ def test_the_preview_is_what_goes_over_the_wire(front: Front, bucket: str, key: 
         assert carried == set(range(len(records)))
 
     check()
-
-
-@in_loop
-async def test_closing_is_safe_twice_and_before_opening(fake_gcs: LocalServer, bucket: str) -> None:
-    archive = sink(fake_gcs.url, bucket)
-    await archive.close()
-    await archive.open()
-    await archive.close()
-    await archive.close()
-
-
-def test_no_other_cloud_and_no_other_service_is_loaded() -> None:
-    code = (
-        "import sys, scribe_connectors.gcp.storage\n"
-        "print(sorted({m.split('.')[0] for m in sys.modules} & {'boto3', 'botocore', 'grpc'}),"
-        " [m for m in sys.modules if m.startswith('google.cloud.')])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
-    assert done.stdout == "[] []\n"
 
 
 def test_the_size_decides_in_how_many_requests_an_object_goes(front: Front, gcs: Any, bucket: str) -> None:
