@@ -364,32 +364,6 @@ async def test_claims_are_kept_once(fake_gcs: LocalServer, gcs: Any, bucket: str
     await archive.close()
 
 
-@pytest.mark.parametrize(
-    ("key", "records"),
-    [(PER_SCAN, [record(1), record(2)]), (BATCHED, [record(1), record(2)]), ("l/{scan_id}.json", [large(17 * MIB)])],
-    ids=["one a scan", "one a batch", "in pieces"],
-)
-def test_the_preview_is_what_goes_over_the_wire(front: Front, bucket: str, key: str, records: list[Record]) -> None:
-    from scribe_connectors.gcp._rehearsal import lasting
-
-    @in_loop
-    async def check() -> None:
-        archive = sink(front.url, bucket, key=key, encryption={"kms_key": KMS}, metadata={"app": "scribe"})
-        encoded = archive.encode(sealed(archive, records))
-        shown = await archive.preview(encoded)
-        assert front.received == []
-        await archive.write(encoded)
-        await archive.close()
-        sent = [(one.method, _offline(front.url + one.path), lasting(one.headers), one.body) for one in front.received]
-        assert sorted(sent, key=str) == sorted(
-            ((one.method, one.target, dict(one.headers), one.body) for one in shown), key=str
-        )
-        carried = {index for one in shown for index in one.records}
-        assert carried == set(range(len(records)))
-
-    check()
-
-
 def test_the_size_decides_in_how_many_requests_an_object_goes(front: Front, gcs: Any, bucket: str) -> None:
     archive = sink(front.url, bucket)
     assert archive.create("one", claim("one", record(1, b"x" * 8 * MIB)))
@@ -410,9 +384,3 @@ def _ends(came: Received) -> bool:
 
 def _begins_or_ends(came: Received) -> bool:
     return came.method == "POST" or _ends(came)
-
-
-def _offline(url: str) -> str:
-    """The address of an upload in pieces, without the part that the service makes up."""
-    start, found, _ = url.partition("&upload_id=")
-    return f"{start.partition('&name=')[0]}&upload_id=offline" if found else url

@@ -224,7 +224,7 @@ def test_servers_listen_on_the_loopback_only(
     pubsub: servers.LocalServer,
 ) -> None:
     if sys.platform != "linux":
-        pytest.skip("reads /proc")  # which macOS has not
+        pytest.skip("reads /proc")  # reason: macOS has no such folder
     for port in (ministack.port, simulator.port, bigquery.port, bigquery.grpc_port, pubsub.port):
         rows = [
             line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]

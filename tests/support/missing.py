@@ -10,4 +10,4 @@ def missing(reason: object) -> NoReturn:
     """Skip, or fail where the environment has ``CI=true``."""
     if os.environ.get("CI") == "true":
         pytest.fail(str(reason), pytrace=False)
-    pytest.skip(str(reason))
+    pytest.skip(str(reason))  # a person may lack a server; CI, above, may not

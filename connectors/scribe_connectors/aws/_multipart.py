@@ -64,7 +64,7 @@ class PartedUpload:
             answer: Mapping[str, Any] = self._s3.complete_multipart_upload(
                 **self._where, UploadId=upload, MultipartUpload={"Parts": parts}, **self._condition
             )
-        except Exception:
+        except Exception:  # whatever it was goes on; parts left behind would cost for ever
             self._abort(upload)
             raise
         return answer

@@ -199,8 +199,7 @@ def _read(body: bytes) -> ScanFields:
 
 def _counted(performed: Performed | None) -> Performed:
     if performed is None:
-        # A real scanner may offer no way to count what it performed; the skip shows that this was not proved.
-        pytest.skip("the fixture `performed` does not count")
+        pytest.skip("the fixture `performed` does not count")  # a real scanner may count nothing
     return performed
 
 

@@ -92,8 +92,7 @@ class SinkArrival(SinkFixtures):
     def test_a_batch_of_the_most_bytes_arrives(self, sink: MakeSink, destination: Destination) -> None:
         limits = sink().limits
         if limits.max_bytes is None or limits.max_bytes > LARGEST_TRIED:
-            # There is no limit to be held to, or filling it would take more memory than a test should.
-            pytest.skip("the sink declares no max_bytes that could be tried")
+            pytest.skip("the sink declares no max_bytes that could be tried")  # or it would fill the memory
         largest = min(limits.max_record_bytes or limits.max_bytes, limits.max_bytes)
         count = min(limits.max_records or 1000, -(-limits.max_bytes // largest))
         size = min(largest, limits.max_bytes // count)

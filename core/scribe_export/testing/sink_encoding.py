@@ -67,8 +67,7 @@ class SinkEncoding(SinkFixtures):
                 f"the sink's shape holds {sorted(first.shape())}: give a fixture `reshaped` that makes a sink on the "
                 "same destination with other values of these, to show that a sealed batch keeps its own",
             )
-            # Nothing in its options names or encodes a batch, so there is nothing that must stay frozen.
-            pytest.skip("the sink has no shape")
+            pytest.skip("the sink has no shape")  # nothing names or encodes a batch, so nothing must stay frozen
 
         async def check() -> None:
             changed = reshaped()
@@ -118,8 +117,7 @@ class SinkEncoding(SinkFixtures):
     ) -> None:
         largest = sink().limits.max_record_bytes
         if largest is None or largest > LARGEST_TRIED:
-            # There is no limit to be held to, or reaching it would take more memory than a test should.
-            pytest.skip("the sink declares no max_record_bytes that could be tried")
+            pytest.skip("the sink declares no max_record_bytes that could be tried")  # or it would fill the memory
 
         async def check() -> None:
             fits = make_record("largest", seq=1, body=scan_body("largest", size=largest))

@@ -130,8 +130,7 @@ class SinkFaults(SinkFixtures):
     ) -> None:
         most = sink().limits.max_records
         if most == 1:
-            # A batch of one cannot fail in part.
-            pytest.skip("the sink takes one record at a time")
+            pytest.skip("the sink takes one record at a time")  # a batch of one cannot fail in part
         if self.cannot_partially_fail:
             # The author has said so, with a reason, which is printed; without one the check is mandatory.
             pytest.skip(f"the service takes a batch whole or not at all: {self.cannot_partially_fail}")
