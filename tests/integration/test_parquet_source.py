@@ -110,7 +110,7 @@ async def test_an_archive_shaped_by_fields_is_refused_by_name(tmp_path: Path) ->
 async def test_without_pyarrow_the_alarm_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.parquet").write_bytes(parquet_file([body(1)]))
     (tmp_path / "y.json").write_bytes(body(2))
-    monkeypatch.setattr("scribe_export.archives.source.installed", lambda: False)
+    monkeypatch.setattr("scribe_export.archives.reader.installed", lambda: False)
     journal = Journalled()
     with capture_logs() as logs:
         await journal.take_all(source(tmp_path))

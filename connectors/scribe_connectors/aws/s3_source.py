@@ -9,8 +9,9 @@ from pydantic import Field
 
 from scribe_connectors.aws._bucket import Bucket, BucketOptions
 from scribe_connectors.aws._errors import classify, code_of
+from scribe_export.archives.archive import Archive, Gone, Unreadable
 from scribe_export.archives.form import FIELDS
-from scribe_export.archives.source import Archive, ArchiveOptions, ArchiveSource, Gone, Unreadable
+from scribe_export.archives.source import ArchiveOptions, ArchiveSource
 from scribe_export.errors import SinkError
 from scribe_export.interface import Context
 from scribe_export.options import Duration, Options

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from scribe_connectors.file._errors import classify
 from scribe_connectors.file._glob import Pattern
+from scribe_export.archives.archive import Archive, Gone, Unreadable
 from scribe_export.archives.codec import compression_of
-from scribe_export.archives.source import PAGE, Archive, ArchiveOptions, ArchiveSource, Gone, Unreadable
+from scribe_export.archives.source import PAGE, ArchiveOptions, ArchiveSource
 from scribe_export.errors import SinkError
 from scribe_export.interface import Context
 from scribe_export.keys import path_safe

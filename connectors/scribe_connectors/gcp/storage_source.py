@@ -10,8 +10,9 @@ from requests import Response
 
 from scribe_connectors.gcp._bucket import Bucket, BucketOptions
 from scribe_connectors.gcp._errors import classify
+from scribe_export.archives.archive import Archive, Gone
 from scribe_export.archives.form import FIELDS
-from scribe_export.archives.source import Archive, ArchiveOptions, ArchiveSource, Gone
+from scribe_export.archives.source import ArchiveOptions, ArchiveSource
 from scribe_export.errors import SinkError, SourceError
 from scribe_export.interface import Context
 from scribe_export.options import Duration, Options

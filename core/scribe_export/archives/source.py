@@ -17,20 +17,16 @@ import structlog
 from anyio import to_thread
 from pydantic import Field
 
-from scribe_export.archives.codec import DAMAGED, Format, compression_of, decompressed
-from scribe_export.archives.form import FIELDS
-from scribe_export.archives.parquet import INSTALL, ParquetError, installed
+from scribe_export.archives.archive import Archive, Gone, Piece, Unreadable
+from scribe_export.archives.codec import Format
+from scribe_export.archives.reader import Reader
 from scribe_export.archives.reading import (
     CHUNK_BYTES,
     CHUNK_RECORDS,
-    Chunk,
     Handover,
-    LineReader,
     Position,
-    is_whole,
     tail_digest,
 )
-from scribe_export.archives.rows import RowReader, seekable
 from scribe_export.errors import ScribeExportError, SinkError, SourceError, Transient
 from scribe_export.interface import Checkpoint, Context, Source
 from scribe_export.model import Delivery, Incoming
@@ -39,7 +35,6 @@ from scribe_export.options import Duration, Options, Size, SourceOptions
 PAGE = 500
 """Archives looked up in the checkpoint at once."""
 
-_CHECKED = 2**20
 _T = TypeVar("_T")
 _log = structlog.get_logger("scribe_export.archives")
 _position = msgspec.json.Decoder(Position)
@@ -59,28 +54,6 @@ class ArchiveOptions(SourceOptions):
     """A longer document is passed over, with an alarm."""
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """One stored archive: `key` names it in the checkpoint, `name` in messages; `version` changes with its content.
-
-    `grows`: a new version may be the old one with lines appended.
-    """
-
-    key: str
-    name: str
-    version: str
-    size: int
-    grows: bool = False
-
-
-class Unreadable(Exception):
-    """This archive cannot be read, though others may; the message says why."""
-
-
-class Gone(Exception):
-    """This archive is no longer there, or no longer in this version."""
-
-
 @dataclass(slots=True)
 class _Pack:
     """Pieces of several archives on their way into one delivery."""
@@ -90,29 +63,18 @@ class _Pack:
     records: int = 0
     size: int = 0
 
-    def takes(self, piece: "_Piece") -> bool:
+    def takes(self, piece: Piece) -> bool:
         return (
             piece.archive.key not in self.positions
             and self.records + len(piece.incoming) <= CHUNK_RECORDS
             and self.size + piece.size <= CHUNK_BYTES
         )
 
-    def add(self, piece: "_Piece") -> None:
+    def add(self, piece: Piece) -> None:
         self.bodies[piece.archive.key] = piece.incoming
         self.positions[piece.archive.key] = msgspec.json.encode(piece.position).decode()
         self.records += len(piece.incoming)
         self.size += piece.size
-
-
-@dataclass(slots=True)
-class _Piece:
-    archive: Archive
-    incoming: list[Incoming]
-    position: Position
-
-    @property
-    def size(self) -> int:
-        return sum(len(one.body) for one in self.incoming)
 
 
 class ArchiveSource(Source):
@@ -185,22 +147,43 @@ class ArchiveSource(Source):
         incoming = [one for key in keys for one in pack.bodies[key]]
         return handover.hand(incoming, {key: pack.positions[key] for key in keys})
 
-    async def _pieces(self, archive: Archive, known: str | None, handover: Handover) -> AsyncGenerator[_Piece, None]:
+    async def _pieces(self, archive: Archive, known: str | None, handover: Handover) -> AsyncGenerator[Piece, None]:
         start = await self._blocking(self._resume, archive, known)
         if start.done:
             return
-        reader = _Reader(self, archive, start)
         try:
-            while not handover.refused(archive.key):
-                piece, more = await self._blocking(reader.next)
-                if piece:
+            async with aclosing(self._read(archive, start, partial=not self.following)) as pieces:
+                async for piece in pieces:
                     yield piece
-                if not more:
-                    return
+                    if handover.refused(archive.key):
+                        return
         except Gone:
             return
         except Unreadable as error:
             self.leave(archive, str(error))
+
+    async def whole(self, archive: Archive) -> AsyncGenerator[Sequence[Incoming], None]:
+        """All of one archive, in pieces; none if it is gone. The checkpoint knows nothing of it.
+
+        Raises `SourceError` after what could be read of an archive that cannot be read to its end.
+        """
+        try:
+            async with aclosing(self._read(archive, Position(version=archive.version), partial=True)) as pieces:
+                async for piece in pieces:
+                    yield piece.incoming
+        except Gone:
+            _log.info("gone", source=self.context.name, origin=archive.name)
+        except Unreadable as error:
+            raise SourceError(f"{archive.name} cannot be read: {error}") from None
+
+    async def _read(self, archive: Archive, start: Position, *, partial: bool) -> AsyncGenerator[Piece, None]:
+        reader = Reader(self, archive, start, partial=partial)
+        try:
+            more = True
+            while more:
+                piece, more = await self._blocking(reader.next)
+                if piece:
+                    yield piece
         finally:
             reader.close()
 
@@ -258,137 +241,3 @@ class ArchiveSource(Source):
             if known is None:
                 raise
             raise known from error
-
-
-class _Reader:
-    """Takes one archive piece by piece, from where it was left."""
-
-    def __init__(self, source: ArchiveSource, archive: Archive, start: Position) -> None:
-        self._source = source
-        self._archive = archive
-        self._start = start
-        self._compression = compression_of(archive.name)
-        self._streams: list[io.BufferedIOBase] = []
-        self._lines: LineReader | None = None
-        self._rows: RowReader | None = None
-
-    def close(self) -> None:
-        for stream in reversed(self._streams):
-            stream.close()
-
-    def next(self) -> tuple[_Piece | None, bool]:
-        """The next piece, if there is one, and whether more may follow."""
-        form = self._source.format_of(self._archive.name)
-        if form == "json":
-            return self._document(), False
-        return self._next_lines() if form == "jsonl" else self._next_rows()
-
-    def _open(self, offset: int) -> io.BufferedIOBase:
-        raw = self._source.open_archive(self._archive, offset)
-        self._streams.append(raw)
-        stream = decompressed(raw, self._compression)
-        self._streams.append(stream)
-        return stream
-
-    def _document(self) -> _Piece | None:
-        archive, most = self._archive, self._source.options.max_record
-        try:
-            body = self._open(0).read(most + 1)
-        except DAMAGED as error:
-            if self._source.still_written(archive):
-                return None
-            raise Unreadable(f"{type(error).__name__}: {error}") from None
-        if len(body) > most:
-            raise Unreadable(f"longer than max_record, {most} bytes")
-        if not is_whole(body) and self._source.still_written(archive):
-            return None
-        return _Piece(archive, [Incoming(body, archive.name)], Position(version=archive.version, done=True))
-
-    def _next_lines(self) -> tuple[_Piece | None, bool]:
-        source, archive = self._source, self._archive
-        if self._lines is None:
-            self._lines = self._open_lines()
-        chunk = self._lines.chunk(partial=not source.following)
-        self._report(chunk)
-        if chunk.damage and not source.still_written(archive):
-            source.leave(archive, chunk.damage)
-        elif chunk.ended and (chunk.partial or not chunk.incoming):
-            source.leave(archive)
-        position = Position(
-            version=archive.version,
-            offset=chunk.offset,
-            line=chunk.line,
-            tail=chunk.tail,
-            done=chunk.ended and not chunk.partial,
-        )
-        piece = _Piece(archive, chunk.incoming, position) if chunk.incoming else None
-        return piece, not chunk.ended and not chunk.damage
-
-    def _report(self, chunk: Chunk) -> None:
-        most = self._source.options.max_record
-        for number in chunk.overlong:
-            self._source.alarm("too_long", f"{self._archive.name}:{number}", f"longer than max_record, {most}")
-
-    def _next_rows(self) -> tuple[_Piece | None, bool]:
-        source, archive = self._source, self._archive
-        if self._rows is None:
-            try:
-                self._rows = self._open_rows()
-            except ParquetError as error:
-                if source.still_written(archive):
-                    return None, False
-                raise Unreadable(str(error)) from None
-        chunk = self._rows.chunk()
-        self._report(chunk)
-        if chunk.damage:
-            source.leave(archive, chunk.damage)
-        elif chunk.ended and not chunk.incoming:
-            source.leave(archive)
-        position = Position(version=archive.version, line=chunk.line, done=chunk.ended)
-        piece = _Piece(archive, chunk.incoming, position) if chunk.incoming else None
-        return piece, not chunk.ended and not chunk.damage
-
-    def _open_rows(self) -> RowReader:
-        archive = self._archive
-        if not installed():
-            raise Unreadable(INSTALL)
-        raw = self._source.open_archive(archive, 0)
-        self._streams.append(raw)
-        stream = seekable(raw)
-        self._streams.append(stream)
-        reader = RowReader(stream, archive.name, self._start, self._source.options.max_record)
-        if FIELDS in reader.metadata:
-            raise self._source.shaped(archive.name)
-        return reader
-
-    def _open_lines(self) -> LineReader:
-        archive, start, most = self._archive, self._start, self._source.options.max_record
-        if self._compression == "none":
-            tail = self._source.tail(archive, start.offset) if start.offset else b""
-            return LineReader(self._open(start.offset), archive.name, start, most, tail)
-        raw = self._source.open_archive(archive, 0)
-        self._streams.append(raw)
-        if raw.seekable():
-            self._check(raw)
-        stream = decompressed(raw, self._compression)
-        self._streams.append(stream)
-        reader = LineReader(stream, archive.name, start, most)
-        try:
-            reader.skip(start.offset)
-        except DAMAGED as error:
-            raise Unreadable(f"{type(error).__name__}: {error}") from None
-        return reader
-
-    def _check(self, raw: io.BufferedIOBase) -> None:
-        """Read it all once, for the checksum at its end: before that, wrong bytes look like right ones."""
-        try:
-            with decompressed(raw, self._compression) as stream:
-                while stream.read(_CHECKED):
-                    pass
-        except EOFError:
-            pass  # cut off, but right as far as it goes
-        except DAMAGED as error:
-            if self._source.still_written(self._archive):
-                raise Gone from None
-            raise Unreadable(f"{type(error).__name__}: {error}") from None
-        raw.seek(0)
