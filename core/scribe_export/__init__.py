@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         Transient,
     )
     from scribe_export.exporter import Exporter
-    from scribe_export.interface import Checkpoint, Connector, Context, Scanner, Sink, Source
+    from scribe_export.interface import Checkpoint, Connector, Context, Scanner, Sink, Source, Triggered
     from scribe_export.model import (
         Batch,
         BatchLimits,
@@ -112,6 +112,7 @@ __all__ = [
     "SystemClock",
     "Throttled",
     "Transient",
+    "Triggered",
     "Url",
     "deliver_blocking",
     "register_scanner",
@@ -145,7 +146,7 @@ _MODULES = {
     ),
     "asking": ("deliver_blocking",),
     "exporter": ("Exporter",),
-    "interface": ("Checkpoint", "Connector", "Context", "Scanner", "Sink", "Source"),
+    "interface": ("Checkpoint", "Connector", "Context", "Scanner", "Sink", "Source", "Triggered"),
     "model": (
         "Batch",
         "BatchLimits",

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.model import (
@@ -16,6 +16,7 @@ from scribe_export.model import (
     EffectClass,
     Encoded,
     Identity,
+    Incoming,
     Record,
     Reply,
     Request,
@@ -155,6 +156,29 @@ class Source(Connector[SourceOptions]):
         opened for this alone.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot answer requests")
+
+
+@runtime_checkable
+class Triggered(Protocol):
+    """A source whose service can bring what there is to a serverless host, instead of being asked for it.
+
+    Such a host neither opens the source nor reads its `deliveries`, and closes it in the end. An `event` is one record of
+    what the platform hands over, as JSON values: a message of SQS, a notification of S3, an event of EventBridge, a push
+    of Pub/Sub.
+    """
+
+    @property
+    def trigger(self) -> str:
+        """Whose events it takes, for messages: a queue's URL, a bucket and a prefix."""
+
+    def takes(self, event: Mapping[str, Any]) -> bool:
+        """Whether the event comes from what this source reads."""
+
+    def incoming(self, event: Mapping[str, Any]) -> AsyncIterator[Sequence[Incoming]]:
+        """The bodies that the event brings, in pieces; none where it brings none, as that of an object that was removed.
+
+        Raises as `Source.deliveries`, and then the platform delivers the event again.
+        """
 
 
 class Scanner(Connector[ScannerOptions]):

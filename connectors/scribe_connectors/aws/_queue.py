@@ -41,6 +41,12 @@ class QueueOptions(AwsOptions):
         """Whether the queue keeps order and drops repeats for five minutes."""
         return self.queue_url.endswith(".fifo")
 
+    def is_of(self, arn: str) -> bool:
+        """Whether this is the ARN of the queue, as far as its URL tells: account and name, and the region if it does."""
+        parts = arn.split(":", 5)  # arn, partition, service, region, account, name
+        here = urlsplit(self.queue_url).path.strip("/").split("/")
+        return parts[2:3] == ["sqs"] and parts[4:] == here[-2:] and self.region in (None, parts[3])
+
 
 class Queue:
     """A queue and the client that reaches it."""

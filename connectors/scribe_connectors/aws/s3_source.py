@@ -1,21 +1,26 @@
 """Scans read back from objects in S3."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, ClassVar
 
+import structlog
 from anyio import to_thread
 from pydantic import Field
 
 from scribe_connectors.aws._bucket import Bucket, BucketOptions
 from scribe_connectors.aws._errors import classify, code_of
+from scribe_connectors.aws._notification import notification
 from scribe_export.archives.archive import Archive, Gone, Unreadable
 from scribe_export.archives.form import FIELDS
 from scribe_export.archives.source import ArchiveOptions, ArchiveSource
 from scribe_export.errors import SinkError
 from scribe_export.interface import Context
+from scribe_export.model import Incoming
 from scribe_export.options import Duration, Options
 
+_log = structlog.get_logger("scribe_export.s3")
 _HELD_WHOLE = 16 * 2**20
 _READ = 256 * 1024
 
@@ -35,7 +40,8 @@ class S3Source(ArchiveSource):
     """Reads what the sink wrote, in all layouts, and any other objects of JSON.
 
     Every pass lists the prefix and compares each key's ETag with the checkpoint, so that keys which come late or sort
-    before others are found, and none is taken twice. Needs s3:ListBucket and s3:GetObject.
+    before others are found, and none is taken twice. Needs s3:ListBucket and s3:GetObject; in a serverless host, where
+    the bucket's events name the objects, s3:GetObject alone.
     """
 
     options_type: ClassVar[type[Options]] = S3SourceOptions
@@ -51,6 +57,24 @@ class S3Source(ArchiveSource):
 
     async def close(self) -> None:
         await to_thread.run_sync(self._bucket.client.close)
+
+    @property
+    def trigger(self) -> str:
+        return f"s3://{self._bucket.name}/{self.options.prefix}"
+
+    def takes(self, event: Mapping[str, Any]) -> bool:
+        told = notification(event)
+        return told is not None and told.bucket == self._bucket.name and told.key.startswith(self.options.prefix)
+
+    async def incoming(self, event: Mapping[str, Any]) -> AsyncIterator[Sequence[Incoming]]:
+        told = notification(event)
+        if told is None or told.folder or not told.brings:
+            _log.info("nothing to read", source=self.context.name, event=told and told.what, key=told and told.key)
+            return
+        archive = Archive(key=told.key, name=told.key, version=told.etag, size=told.size)
+        async with aclosing(self.whole(archive)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def find(self) -> Iterator[Sequence[Archive]]:
         pages = self._bucket.s3.get_paginator("list_objects_v2").paginate(
@@ -70,10 +94,9 @@ class S3Source(ArchiveSource):
         if 0 < archive.size <= offset:
             return io.BytesIO()
         wanted = self._bucket.owner | ({"Range": f"bytes={offset}-"} if offset else {})
+        wanted |= {"IfMatch": archive.version} if archive.version else {}
         try:
-            answer = self._bucket.s3.get_object(
-                Bucket=self._bucket.name, Key=archive.key, IfMatch=archive.version, **wanted
-            )
+            answer = self._bucket.s3.get_object(Bucket=self._bucket.name, Key=archive.key, **wanted)
         except Exception as error:
             if code_of(error) in {"NoSuchKey", "PreconditionFailed", "404", "412"}:
                 raise Gone from None

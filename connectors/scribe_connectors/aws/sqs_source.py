@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -60,6 +60,16 @@ class SqsSource(Source):
             connections=options.concurrency + 3,
         )
         self._held = _Held(self._queue, options.visibility_timeout)
+
+    @property
+    def trigger(self) -> str:
+        return self.options.queue_url
+
+    def takes(self, event: Mapping[str, Any]) -> bool:
+        return event.get("eventSource") == "aws:sqs" and self.options.is_of(event.get("eventSourceARN", ""))
+
+    async def incoming(self, event: Mapping[str, Any]) -> AsyncIterator[Sequence[Incoming]]:
+        yield [Incoming(event["body"].encode(), f"message {event['messageId']}", id=event["messageId"])]
 
     async def open(self) -> None:
         await self._blocking(self._queue.client.get)

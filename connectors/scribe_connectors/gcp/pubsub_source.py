@@ -1,7 +1,9 @@
 """Scans received as messages from Pub/Sub."""
 
+import base64
+import binascii
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,7 +15,7 @@ from scribe_connectors.gcp._pubsub import PullRequest, SubscriptionName, pubsub_
 from scribe_connectors.gcp._pubsub_held import Held
 from scribe_connectors.gcp._pubsub_stream import ENDINGS, Stream
 from scribe_connectors.gcp._rpc_errors import classify, code_of
-from scribe_export.errors import Transient
+from scribe_export.errors import SourceError, Transient
 from scribe_export.interface import Checkpoint, Context, Source
 from scribe_export.model import Delivery, Incoming
 from scribe_export.options import Duration, Options, Size, SourceOptions
@@ -62,6 +64,29 @@ class PubsubSource(Source):
         self._client = pubsub_client(options, "subscription", options.subscription, folder=context.folder)
         self._lease = round(options.lease)
         self._held = Held(self._client, lease=self._lease, timeout=options.timeout)
+
+    @property
+    def trigger(self) -> str:
+        return f"subscription {self.options.subscription}"
+
+    def takes(self, event: Mapping[str, Any]) -> bool:
+        """Of a push, https://cloud.google.com/pubsub/docs/push."""
+        whole = event.get("subscription")
+        if not isinstance(whole, str) or "message" not in event:
+            return False
+        project, _, short = whole.removeprefix("projects/").partition("/subscriptions/")
+        if "/" in self.options.subscription:
+            return whole == self.options.subscription
+        return short == self.options.subscription and self.options.project in (None, project)
+
+    async def incoming(self, event: Mapping[str, Any]) -> AsyncIterator[Sequence[Incoming]]:
+        message = event["message"]
+        name = str(message.get("messageId") or message.get("message_id") or "")
+        try:
+            data = base64.b64decode(message.get("data") or "", validate=True)
+        except binascii.Error:
+            raise SourceError(f"the data of message {name} is no base64") from None
+        yield [Incoming(data, f"message {name}", id=name)]
 
     async def open(self) -> None:
         await self._blocking(self._client.get)
