@@ -1,0 +1,114 @@
+"""The exporter as a function in AWS Lambda: `scribe_export.hosts.aws_lambda.handler`.
+
+It is given the events of the config's sources: messages of SQS, notifications of S3, by themselves or by EventBridge; and
+requests for scans, from whoever invokes it. `SCRIBE_EXPORT_CONFIG` names the config.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from scribe_export.errors import SourceError, Transient
+from scribe_export.hosts.arriving import Arrival, described
+from scribe_export.hosts.events import Events
+from scribe_export.hosts.process import resident
+from scribe_export.model import ScanRequest
+
+log = structlog.get_logger("scribe_export.hosts")
+MARGIN = 1.0
+"""Seconds of an invocation's time that are left for its answer."""
+_REQUEST = frozenset(ScanRequest.__dataclass_fields__) | {"config"}
+
+
+class LambdaContext(Protocol):
+    """What of an invocation's context is looked at. https://docs.aws.amazon.com/lambda/latest/dg/python-context.html"""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Until the function is stopped."""
+
+
+def handler(event: Any, context: LambdaContext) -> Any:
+    """Acknowledge what the destinations have confirmed.
+
+    For SQS the answer names the messages that are to come again:
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html. For S3 and EventBridge raising has
+    Lambda deliver the event again. A request for a scan is answered with the completed scan.
+    """
+    within = max(context.get_remaining_time_in_millis() / 1000 - MARGIN, 0.0)
+    if not isinstance(event, Mapping):
+        raise SourceError(f"an event is a JSON object, not {type(event).__name__}")
+    if event.get("Event") == "s3:TestEvent":
+        log.info("test event", bucket=event.get("Bucket"))
+        return None
+    records = event.get("Records")
+    if isinstance(records, list):
+        if any(record.get("eventSource") == "aws:sqs" for record in records):
+            return _take_messages(records, within)
+        return _take_all(records, within)
+    if "detail-type" in event:
+        return _take_all([event], within)
+    if event.keys() & _REQUEST:
+        return _scan(event, context.aws_request_id, within)
+    raise SourceError(f"no event of a source, and no request for a scan: {described(event)}")
+
+
+def _take_messages(records: Sequence[Mapping[str, Any]], within: float) -> dict[str, Any]:
+    """An answer to SQS, https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html."""
+    arrivals = [Arrival(record["messageId"], record, _group(record)) for record in records]
+    settled = _settled(arrivals, within)
+    failed = [one.id for one in arrivals if settled[one.id]]
+    for name in failed:
+        log.warning("message comes again", message=name, reason=settled[name])
+    return {"batchItemFailures": [{"itemIdentifier": name} for name in failed]}
+
+
+def _take_all(records: Sequence[Mapping[str, Any]], within: float) -> None:
+    settled = _settled([Arrival(str(number), record) for number, record in enumerate(records)], within)
+    reasons = [reason for reason in settled.values() if reason]
+    if reasons:
+        raise Transient(f"{len(reasons)} of {len(records)} events not confirmed: {'; '.join(dict.fromkeys(reasons))}")
+
+
+def _group(record: Mapping[str, Any]) -> str:
+    """A standard queue's messages may be of a group too, and are in no order."""
+    if not record["eventSourceARN"].endswith(".fifo"):
+        return ""
+    group: str = record["attributes"]["MessageGroupId"]
+    return group
+
+
+def _settled(arrivals: Sequence[Arrival], within: float) -> dict[str, str]:
+    """By id why each is not confirmed, empty for those that are."""
+    settled: dict[str, str] = {}
+    resident().wait(partial(Events.take, arrivals=arrivals, settled=settled, within=within), within)
+    known = dict(settled)
+    return {one.id: known.get(one.id, "not confirmed in time") for one in arrivals}
+
+
+def _scan(event: Mapping[str, Any], request_id: str, within: float) -> Any:
+    work = partial(Events.scan, request=msgspec.json.encode(event), request_id=request_id, within=within)
+    scanned = resident().wait(work, within)
+    if scanned is None:
+        raise Transient("the scan was not performed in time; it may still be")
+    return msgspec.json.decode(scanned)
+
+
+def _end(*_: object) -> None:
+    # Lambda stops a function's process so if an extension asked to be told.
+    sys.exit(0)
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    # While a function starts it has the whole processor: what is loaded now is not waited for later.
+    resident()
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
