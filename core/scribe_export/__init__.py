@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         StateOwned,
         Throttled,
         Transient,
+        Undelivered,
     )
     from scribe_export.exporter import Exporter
     from scribe_export.interface import Checkpoint, Connector, Context, Scanner, Sink, Source, Triggered
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from scribe_export.options import (
         Duration,
         Options,
+        QueueSourceOptions,
         ScannerOptions,
         Secret,
         SecretText,
@@ -91,6 +93,7 @@ __all__ = [
     "Options",
     "PartialFailure",
     "Problem",
+    "QueueSourceOptions",
     "Record",
     "Rejected",
     "Request",
@@ -113,6 +116,7 @@ __all__ = [
     "Throttled",
     "Transient",
     "Triggered",
+    "Undelivered",
     "Url",
     "deliver_blocking",
     "register_scanner",
@@ -143,6 +147,7 @@ _MODULES = {
         "StateOwned",
         "Throttled",
         "Transient",
+        "Undelivered",
     ),
     "asking": ("deliver_blocking",),
     "exporter": ("Exporter",),
@@ -162,6 +167,7 @@ _MODULES = {
     "options": (
         "Duration",
         "Options",
+        "QueueSourceOptions",
         "ScannerOptions",
         "Secret",
         "SecretText",

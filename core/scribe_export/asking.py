@@ -13,7 +13,7 @@ from scribe_export import config as configuration
 from scribe_export.accepted import Accepted
 from scribe_export.config import Config
 from scribe_export.control import ask, perform
-from scribe_export.errors import StateOwned
+from scribe_export.errors import ScribeExportError, StateOwned
 from scribe_export.exporter import Exporter
 
 ATTEMPTS = 50
@@ -25,6 +25,8 @@ def ask_or_do(config: Config, op: str, arguments: Mapping[str, Any]) -> Any:
 
     If a running exporter ends before it answers, the operation is done here: it has to be one that may come twice.
     """
+    if config.buffer == "none":
+        raise ScribeExportError(f"{config.path} says buffer: none, so there is no journal for this; leave buffer out")
     for attempt in range(ATTEMPTS):
         try:
             return ask(config.state_folder, op, arguments)

@@ -9,6 +9,7 @@
     │   ├── JournalTooNew        written by a newer release
     │   └── JournalUnusable      a commit's outcome is unknown, or the file is damaged: the process stops
     ├── SourceError              a source cannot go on and says why
+    ├── Undelivered              with `buffer: none`: not every destination confirmed a scan
     ├── InvalidScan              a body that is no scan: it is dead-lettered with its bytes
     └── SinkError                what `Sink.write` and `Connector.open` may raise; each says if it was `applied`
         ├── Transient            try again, with backoff
@@ -86,6 +87,10 @@ class SourceError(ScribeExportError):
 
 class InvalidScan(ScribeExportError):
     """A body that is not a scan; the message says why."""
+
+
+class Undelivered(ScribeExportError):
+    """With `buffer: none`: not every destination has confirmed a scan, and nothing remembers it; the message says why."""
 
 
 class SinkError(ScribeExportError):

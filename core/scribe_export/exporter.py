@@ -2,7 +2,7 @@
 
 import functools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -16,16 +16,16 @@ from scribe_export import config as configuration
 from scribe_export.accepted import Accepted
 from scribe_export.claims import ClaimHolder, ClaimStore
 from scribe_export.clock import Clock, SystemClock
-from scribe_export.config import Config
-from scribe_export.errors import InvalidScan, JournalUnusable
-from scribe_export.feed import Feed
+from scribe_export.config import Buffer, Config
+from scribe_export.errors import InvalidScan, JournalUnusable, Undelivered
+from scribe_export.feed import Feed, Taker, tickets_of
 from scribe_export.housekeeping import Housekeeper
 from scribe_export.identify import Identifier, Origin
 from scribe_export.intake import Intake
 from scribe_export.interface import Sink, Source
 from scribe_export.journal.destinations import DestinationRow, register
 from scribe_export.journal.ingest import ConflictMasks, Ingested, last_seq
-from scribe_export.journal.opening import OpenJournal, mark_damaged, open_journal
+from scribe_export.journal.opening import OpenJournal, mark_damaged, open_in_memory, open_journal
 from scribe_export.journal.recover import RecoveryReport
 from scribe_export.journal.store import Store
 from scribe_export.lane.head import Head
@@ -38,16 +38,23 @@ from scribe_export.requests.replying import Replier
 from scribe_export.requests.taking import RequestIntake
 from scribe_export.routing.router import Router
 from scribe_export.tasks import plain_errors
+from scribe_export.unbuffered.concluding import UNDECIDED, Concluder, Fate
+from scribe_export.unbuffered.watching import Watcher
 
 log = structlog.get_logger()
 POLL = 0.05
+DEAD_LETTERS = "dead_letter"
+MEMORY_QUOTA = 256 * 2**20
+MEMORY_HISTORY = 600.0
+"""With `buffer: none`: bytes of scans in memory, and seconds for which one that left is known again."""
 
 
 class Exporter:
     """Use it as ``async with``: entering opens the journal and starts what the config names.
 
     `sources` and `lanes` False leave those out: such an exporter only journals. `once` asks sources to read what is there
-    and then end. Entering raises `StateOwned` or another `JournalError`.
+    and then end. `buffer` is that of the config if left out; with ``none`` the journal lies in memory, and sources are
+    acknowledged when the destinations have confirmed. Entering raises `StateOwned` or another `JournalError`.
     """
 
     def __init__(
@@ -57,10 +64,12 @@ class Exporter:
         sources: bool = True,
         lanes: bool = True,
         once: bool = False,
+        buffer: Buffer | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.config = config
+        self.buffer: Buffer = buffer or config.buffer
         self.clock = clock or SystemClock()
         self.failure: JournalUnusable | None = None
         self.lanes: dict[str, Lane] = {}
@@ -70,10 +79,12 @@ class Exporter:
         self.requests: Requests | None = None
         self.repliers: list[Replier] = []
         self.rows: dict[str, DestinationRow] = {}
+        self.concluder: Concluder | None = None
+        self._watcher: Watcher | None = None
+        self._takers: dict[str, Taker] = {}
         self._with_sources, self._with_lanes, self._once = sources, lanes, once
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._stoppable: list[anyio.CancelScope] = []
-        self._reading: set[str] = set()
 
     @classmethod
     def from_file(cls, path: str | Path, **options: Any) -> "Exporter":
@@ -92,15 +103,18 @@ class Exporter:
         self._tasks: TaskGroup = await anyio.create_task_group().__aenter__()
         if self._with_lanes:
             self._tasks.start_soon(self._until_stopped, self.housekeeper.run)
-            for lane in self.lanes.values():
-                self._tasks.start_soon(self._guarded, lane.run)
-        if self._with_sources:
+            self._tasks.start_soon(self._deliver_all)
+        if self.concluder:
+            self._tasks.start_soon(self._guarded, self.concluder.run)
+            if self._once or not self._with_sources:
+                # Somebody waits for each of them.
+                self.flush()
+        if self._with_sources or self.concluder:
             for worker in (self.requests, *self.repliers):
                 if worker:
                     self._tasks.start_soon(self._guarded, worker.run)
-            self._reading = {feed.name for feed in self.feeds}
-            for feed in self.feeds:
-                self._tasks.start_soon(self._read, feed)
+        for feed in self.feeds:
+            self._tasks.start_soon(self._until_stopped, feed.run)
         return self
 
     async def __aexit__(
@@ -135,9 +149,17 @@ class Exporter:
     async def deliver(self, scan: bytes | Mapping[str, Any], *, source: str = "python") -> Accepted:
         """Journal one completed scan: when this returns it is fsynced, and its destinations will have it.
 
-        Raises `InvalidScan` for what is none, `JournalFull` when the quota is used up.
+        Raises `InvalidScan` for what is none, `JournalFull` when the quota is used up. With `buffer` ``none`` it returns
+        when its destinations have it, and raises `Undelivered` if one of them can never take it.
         """
-        return (await self.accept([scan if isinstance(scan, bytes) else msgspec.json.encode(scan)], source=source))[0]
+        body = scan if isinstance(scan, bytes) else msgspec.json.encode(scan)
+        accepted = (await self.accept([body], source=source))[0]
+        if self.concluder:
+            fates = [UNDECIDED]
+            await self.concluder.tell(source, [Incoming(body)], [accepted.seq], fates)
+            if not fates[0].kept:
+                raise Undelivered(fates[0].reason)
+        return accepted
 
     async def accept(self, bodies: list[bytes], *, source: str) -> list[Accepted]:
         """Journal completed scans in one commit; raises as `deliver`, and then took none of them."""
@@ -157,7 +179,7 @@ class Exporter:
     @property
     def reading(self) -> bool:
         """Whether some source has not come to its end."""
-        return bool(self._reading)
+        return any(not feed.ended for feed in self.feeds)
 
     def flush(self) -> None:
         """Seal what waits at once, from now on."""
@@ -182,6 +204,19 @@ class Exporter:
             await self.clock.sleep(POLL)
         return not self.reading and self._requests_idle and all(lane.idle for lane in self.lanes.values())
 
+    async def confirm(self, source: str, incoming: Sequence[Incoming], *, within: float) -> list[Fate]:
+        """With `buffer` ``none``: take bodies as from that source, and say what became of each within so many seconds.
+
+        What is undecided then is still on its way; when it comes again it is known, and not sent a second time.
+        """
+        assert self.concluder is not None
+        taker, origin = self._takers[source], Origin(source, self.config.sources[source].options.scope)
+        fates = [UNDECIDED] * len(incoming)
+        with anyio.move_on_after(within):
+            taken = await taker.commit(await taker.prepare(incoming, origin), origin)
+            await self.concluder.tell(source, incoming, tickets_of(taken), fates)
+        return fates
+
     @property
     def _requests_idle(self) -> bool:
         if not self._with_sources or self.requests is None:
@@ -189,11 +224,16 @@ class Exporter:
         return self.requests.idle and all(replier.idle for replier in self.repliers)
 
     def _opened(self) -> OpenJournal:
+        if self.buffer == "none":
+            return open_in_memory(quota=min(self.config.journal.quota, MEMORY_QUOTA), clock=self.clock)
         return open_journal(self.config.state_folder, quota=self.config.journal.quota, clock=self.clock)
 
     async def _build(self) -> None:
         self.rows = await self.store.do(lambda db: register(db, self.config.destinations))
         newest = await self.store.do(last_seq)
+        if self.buffer == "none":
+            self._watcher = Watcher(self.store, self.clock)
+            self.concluder = Concluder(self._watcher, self._post if self.config.dead_letter else None)
         self.head = Head(newest)
         for name, built in self.config.destinations.items():
             sink = cast("Sink", built.connector(built.options, self.config.context(name, clock=self.clock)))
@@ -202,7 +242,9 @@ class Exporter:
             if self._with_lanes:
                 self.lanes[name] = self._lane(self.rows[name], sink)
         bit_of = {name: row.id for name, row in self.rows.items()}
-        self.router = Router(bit_of, self.config.rules)
+        self.router = Router(
+            {name: bit for name, bit in bit_of.items() if name != self.config.dead_letter}, self.config.rules
+        )
         policies = {row.id: self.config.destinations[name].options.on_conflict for name, row in self.rows.items()}
         self.intake = Intake(
             store=self.store,
@@ -220,7 +262,10 @@ class Exporter:
             ),
             clock=self.clock,
         )
-        self.housekeeper = Housekeeper(self.store, self._journal.folder, self.clock, self.config.journal.history)
+        history = self.config.journal.history
+        if self.concluder:
+            history = min(history, MEMORY_HISTORY)
+        self.housekeeper = Housekeeper(self.store, self._journal.folder, self.clock, history)
         if self.config.scanner:
             self.requests = Requests(
                 self.config.scanner,
@@ -229,22 +274,38 @@ class Exporter:
                 intake=self.intake,
                 accepted=self.accepted,
             )
-        if self._with_sources:
+            if self._watcher:
+                self.requests.on_end(self._watcher.ring)
+        if self._with_sources or self.concluder:
             for name in self.config.sources:
-                self.feeds.append(self._feed(name))
+                source = self._source(name)
+                self._takers[name] = self._taker(name, source)
+                if self._with_sources:
+                    self.feeds.append(self._feed(name, source))
 
-    def _feed(self, name: str) -> Feed:
-        source = self._source(name)
+    def _feed(self, name: str, source: Source) -> Feed:
+        taker = self._takers[name]
+        return Feed(name, source, intake=taker, store=self.store, clock=self.clock, concluder=self.concluder)
+
+    def _taker(self, name: str, source: Source) -> Taker:
         if source.options.delivers == "scans" or self.requests is None:
-            return Feed(name, source, intake=self.intake, store=self.store, clock=self.clock)
+            return self.intake
         told = [self.requests.ring]
         if source.replies:
-            replier = Replier(name, self._source(name), store=self.store, clock=self.clock)
+            moved = self._watcher.ring if self._watcher else None
+            replier = Replier(name, self._source(name), store=self.store, clock=self.clock, told=moved)
             self.repliers.append(replier)
             self.requests.on_end(replier.ring)
             told.append(replier.ring)
-        taker = RequestIntake(self.store, self.clock, replies=source.replies, told=told)
-        return Feed(name, source, intake=taker, store=self.store, clock=self.clock)
+        return RequestIntake(self.store, self.clock, replies=source.replies, told=told)
+
+    async def _post(self, bodies: Sequence[bytes]) -> list[int]:
+        """Dead letters on their way to the destination for them."""
+        origin = Origin(DEAD_LETTERS)
+        scans = await self.intake.prepare([Incoming(body) for body in bodies], origin)
+        for scan in scans:
+            scan.mask, scan.failed = 1 << self.rows[self.config.dead_letter or ""].id, {}
+        return [result.seq for result in await self.intake.commit(scans, origin)]
 
     def _source(self, name: str) -> Source:
         built = self.config.sources[name]
@@ -272,6 +333,7 @@ class Exporter:
             breaker=breaker,
             claims=self.claims[row.name],
             assume=self.config.assume_timezone,
+            told=self._watcher.ring if self._watcher else None,
         )
 
     def _claim_store(self, options: SinkOptions) -> ClaimStore | None:
@@ -291,9 +353,12 @@ class Exporter:
             clock=self.clock,
         )
 
-    async def _read(self, feed: Feed) -> None:
-        await self._until_stopped(feed.run)
-        self._reading.discard(feed.name)
+    async def _deliver_all(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            for lane in self.lanes.values():
+                tasks.start_soon(self._guarded, lane.run)
+        if self._watcher:
+            self._watcher.stop()
 
     async def _until_stopped(self, run: Callable[[], Any]) -> None:
         with anyio.CancelScope() as scope:

@@ -12,10 +12,13 @@ from scribe_export.errors import JournalError, Misconfigured, SinkError, SourceE
 from scribe_export.identify import Origin
 from scribe_export.interface import Source
 from scribe_export.journal.database import Database
+from scribe_export.journal.ingest import Ingested
 from scribe_export.journal.store import Store
 from scribe_export.model import Delivery, Incoming
 from scribe_export.patterns import RetryPolicy
 from scribe_export.tasks import plain_errors
+from scribe_export.unbuffered.concluding import Concluder
+from scribe_export.unbuffered.watching import Ticket
 
 log = structlog.get_logger()
 LOOKUP = 500
@@ -27,18 +30,40 @@ class Taker(Protocol):
     async def prepare(self, incoming: Sequence[Incoming], origin: Origin) -> Any:
         """Read them, without an effect."""
 
-    async def commit(self, prepared: Any, origin: Origin, checkpoint: Mapping[str, str | None] | None = None) -> Any:
+    async def commit(
+        self, prepared: Any, origin: Origin, checkpoint: Mapping[str, str | None] | None = None
+    ) -> Sequence[Ingested] | Sequence[str]:
         """Journal what `prepare` gave; return after the fsync."""
 
 
-class Feed:
-    """`run` returns when the source is exhausted or `stop` was called; `failed` says why it cannot go on."""
+def tickets_of(taken: Sequence[Ingested] | Sequence[str]) -> list[Ticket]:
+    """By what the taken bodies are watched."""
+    return [one if isinstance(one, str) else one.seq for one in taken]
 
-    def __init__(self, name: str, source: Source, *, intake: Taker, store: Store, clock: Clock) -> None:
+
+class Feed:
+    """`run` returns when the source is exhausted or cancelled; `failed` says why it cannot go on.
+
+    `ended`: nothing more is read.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        *,
+        intake: Taker,
+        store: Store,
+        clock: Clock,
+        concluder: Concluder | None = None,
+    ) -> None:
+        """With a `concluder` a delivery is not acknowledged for being journalled, but by that one."""
         self.name = name
         self.source = source
         self.failed = ""
         self.exhausted = False
+        self.ended = False
+        self._concluder = concluder
         self._origin = Origin(name, source.options.scope)
         self._intake, self._store, self._clock = intake, store, clock
         self._retry = RetryPolicy(max_attempts=1, base_delay=1.0, max_delay=60.0, clock=clock)
@@ -65,8 +90,16 @@ class Feed:
                     self._log.exception("source failed")
                     await self._back_off("source held", error)
         finally:
+            await self._released()
             with anyio.CancelScope(shield=True):
                 await self.source.close()
+
+    async def _released(self) -> None:
+        """Reading is over; return when no delivery waits for its acknowledgement."""
+        self.ended = True
+        if self._concluder:
+            with anyio.CancelScope(shield=True):
+                await self._concluder.released(self.name)
 
     async def _back_off(self, event: str, error: Exception) -> None:
         self._failures += 1
@@ -83,27 +116,36 @@ class Feed:
             await self._take(deliveries)
 
     async def _take(self, deliveries: Any) -> None:
-        async with aclosing(deliveries), anyio.create_task_group() as tasks:
-            turn = anyio.Semaphore(1)
-            async for delivery in deliveries:
-                try:
-                    scans = await self._intake.prepare(delivery.incoming, self._origin)
-                    await turn.acquire()
-                except BaseException:
-                    await _nack(delivery)
-                    raise
-                tasks.start_soon(self._commit, delivery, scans, turn)
+        async with aclosing(deliveries):
+            try:
+                async with anyio.create_task_group() as tasks:
+                    turn = anyio.Semaphore(1)
+                    async for delivery in deliveries:
+                        try:
+                            scans = await self._intake.prepare(delivery.incoming, self._origin)
+                            await turn.acquire()
+                        except BaseException:
+                            await _nack(delivery)
+                            raise
+                        tasks.start_soon(self._commit, delivery, scans, turn)
+            except anyio.get_cancelled_exc_class():
+                # What is on its way is acknowledged over the connection that it came by.
+                await self._released()
+                raise
 
     async def _commit(self, delivery: Delivery, scans: Any, turn: anyio.Semaphore) -> None:
         try:
-            await self._intake.commit(scans, self._origin, delivery.checkpoint)
+            taken = await self._intake.commit(scans, self._origin, delivery.checkpoint)
         except BaseException:
             await _nack(delivery)
             raise
         finally:
             turn.release()
         self._failures = 0
-        await delivery.ack()
+        if self._concluder:
+            self._concluder.hold(self.name, delivery, tickets_of(taken))
+        else:
+            await delivery.ack()
 
 
 async def _nack(delivery: Delivery) -> None:

@@ -18,7 +18,7 @@ PRUNE_EVERY = 60
 class Housekeeper:
     """Works in slices, each a command of its own, so that deliveries come between. `history` is in seconds."""
 
-    def __init__(self, store: Store, folder: StateFolder, clock: Clock, history: float) -> None:
+    def __init__(self, store: Store, folder: StateFolder | None, clock: Clock, history: float) -> None:
         self.collector = Collector()
         self._store, self._folder, self._clock, self._history = store, folder, clock, history
 
@@ -28,7 +28,7 @@ class Housekeeper:
         The first round forgets history too: an exporter that is started every hour and is soon done has no other.
         """
         for rounds in itertools.count():
-            if self._folder.lost:
+            if self._folder and self._folder.lost:
                 raise JournalUnusable(f"{self._folder.path}: the state folder was removed or replaced while in use")
             try:
                 await self.collect()

@@ -13,6 +13,9 @@ Identity = Literal["record", "batch"]
 """What a destination recognises when it comes again: each record by itself, or only the batch it came in."""
 
 
+Answer = Literal["ack", "nack", "refuse"]
+
+
 class EffectClass(Enum):
     """How many times a scan takes effect at a destination when deliveries are repeated."""
 
@@ -195,12 +198,17 @@ class Delivery:
 
     `checkpoint` is committed in the same transaction as the bodies; a value of None forgets its key. `ack` is called
     once they are fsynced, `nack` if they were not taken; exactly one of the two, exactly once.
+
+    With `buffer: none`, `answer` is called in place of `ack`, for some of `incoming` by their places, each place once:
+    ``ack`` when its destinations have it, ``nack`` when another may have it at once, ``refuse`` when no destination ever
+    will, so that the service's own dead-letter queue takes it. None: the source cannot answer for each.
     """
 
     incoming: Sequence[Incoming]
     checkpoint: Mapping[str, str | None] = field(default_factory=dict)
     ack: Callable[[], Awaitable[None]] = _nothing
     nack: Callable[[], Awaitable[None]] = _nothing
+    answer: Callable[[Sequence[int], Answer], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,6 +274,22 @@ class SourceOptions(Options):
     delivers: Literal["scans", "requests"] = "scans"
     """Completed scans, or requests for scans, which the config's `scanner` performs."""
 
+    @property
+    def acknowledging(self) -> bool:
+        """Whether the service keeps each message until it is acknowledged, as `buffer: none` needs."""
+        return False
+
+
+class QueueSourceOptions(SourceOptions):
+    """Common to sources of which each message is acknowledged by itself."""
+
+    dead_letter_queue: bool = False
+    """With `buffer: none`: the queue has a dead-letter queue of its own, which takes what no destination can."""
+
+    @property
+    def acknowledging(self) -> bool:
+        return True
+
 
 class CacheOptions(Options):
     ttl: Duration = Field(default=0.0, ge=0)

@@ -9,7 +9,16 @@ from pydantic import Field, field_validator, model_validator
 from scribe_export.interface import Checkpoint, Scanner, Sink, Source
 from scribe_export.keys import KeyTemplate
 from scribe_export.model import Delivery, Encoded, ScanRequest
-from scribe_export.options import Duration, Options, ScannerOptions, SecretText, SinkOptions, SourceOptions, Url
+from scribe_export.options import (
+    Duration,
+    Options,
+    QueueSourceOptions,
+    ScannerOptions,
+    SecretText,
+    SinkOptions,
+    SourceOptions,
+    Url,
+)
 from scribe_export.registry import register_scanner, register_sink, register_source
 
 
@@ -86,11 +95,25 @@ class FeedOptions(SourceOptions):
 
 
 class FakeFeed(Source):
-    options_type = FeedOptions
+    options_type: ClassVar[type[Options]] = FeedOptions
 
     async def deliveries(self, checkpoint: Checkpoint) -> AsyncIterator[Delivery]:
         return
         yield
+
+
+class FakeQueue(FakeFeed):
+    options_type: ClassVar[type[Options]] = QueueSourceOptions
+
+
+class EntriesOptions(SourceOptions):
+    @property
+    def acknowledging(self) -> bool:
+        return True
+
+
+class FakeEntries(FakeFeed):
+    options_type: ClassVar[type[Options]] = EntriesOptions
 
 
 class ScanOptions(ScannerOptions):
@@ -109,4 +132,6 @@ class FakeScanner(Scanner):
 register_sink("fake_store", FakeStore)
 register_sink("fake_folder", FakeFolder)
 register_source("fake_feed", FakeFeed)
+register_source("fake_queue", FakeQueue)
+register_source("fake_entries", FakeEntries)
 register_scanner("fake_scanner", FakeScanner)

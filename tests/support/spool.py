@@ -9,13 +9,15 @@ import msgspec
 
 from scribe_export.errors import Transient
 from scribe_export.interface import Checkpoint, Source
-from scribe_export.model import Delivery, Incoming
-from scribe_export.options import SourceOptions
+from scribe_export.model import Answer, Delivery, Incoming
+from scribe_export.options import QueueSourceOptions
 from scribe_export.registry import register_source
 
 
-class SpoolOptions(SourceOptions):
+class SpoolOptions(QueueSourceOptions):
     """Where the files are, and how many scans go into a delivery. One delivery is out at a time.
+
+    A file that is refused is renamed to ``.refused``.
 
     `reply` is a folder for the answers of requests, a file each; while a file ``closed`` is in it, none can be written.
     """
@@ -66,9 +68,20 @@ def _delivery(files: list[Path]) -> tuple[Delivery, anyio.Event]:
     async def nack() -> None:
         settled.set()
 
-    return Delivery(
-        [Incoming(file.read_bytes(), file.name, id=file.stem) for file in files], ack=ack, nack=nack
-    ), settled
+    left = set(files)
+
+    async def answer(places: Sequence[int], said: Answer) -> None:
+        for file in [files[place] for place in places]:
+            left.remove(file)
+            if said == "ack":
+                file.unlink()
+            elif said == "refuse":
+                file.rename(file.with_suffix(".refused"))
+        if not left:
+            settled.set()
+
+    incoming = [Incoming(file.read_bytes(), file.name, id=file.stem) for file in files]
+    return Delivery(incoming, ack=ack, nack=nack, answer=answer), settled
 
 
 def register() -> None:

@@ -137,7 +137,7 @@ def test_a_flipped_byte_makes_a_body_corrupt_and_its_neighbours_stay_sound(db: D
     journalled(db, new_scan(1), large if where == "blob" else new_scan(2), new_scan(3))
     flipped = body_of(2).replace(b"2", b"7")
     if where == "blob":
-        (db.folder / "blobs" / str(large.blob)).write_bytes(flipped)
+        (db.path.parent / "blobs" / str(large.blob)).write_bytes(flipped)
     else:
         db.connection.execute("UPDATE body SET bytes=? WHERE seq=2", (flipped,))
     fetched = fetch_members(db, [1, 2, 3])
@@ -154,7 +154,7 @@ def test_a_body_whose_file_is_gone_is_corrupt(db: Database) -> None:
 
 def test_the_file_of_a_body_that_is_not_kept_is_removed(db: Database) -> None:
     def files() -> int:
-        return len(list((db.folder / "blobs").glob("*/*")))
+        return len(list((db.path.parent / "blobs").glob("*/*")))
 
     journalled(db, new_scan(1, blob=db.blobs.write(body_of(1), new_scan(1).sha256)))
     assert files() == 1

@@ -11,9 +11,10 @@ PUBLIC = """
 Accepted Batch BatchLimits BreakerOpen CacheAside Checkpoint CircuitBreaker CircuitState Clock ConfigError
 Conflict Connector ConnectorUnavailable Context Delivery Duration Effect EffectClass Encoded Exporter
 HealthMonitor Incoming InvalidScan JournalError JournalFull JournalTooNew JournalUnusable Misconfigured
-Options PartialFailure Problem Record Rejected Request RetryPolicy ScanRequest Scanner ScannerOptions
+Options PartialFailure Problem QueueSourceOptions Record Rejected Request RetryPolicy ScanRequest Scanner ScannerOptions
 ScribeExportError Secret SecretText Sink SinkError SinkOptions Size Source SourceError SourceOptions
-StateOwned SystemClock Throttled Transient Triggered Url deliver_blocking register_scanner register_sink register_source
+StateOwned SystemClock Throttled Transient Triggered Undelivered Url deliver_blocking register_scanner register_sink
+register_source
 """
 
 

@@ -15,15 +15,15 @@ from scribe_connectors.aws._errors import classify
 from scribe_connectors.aws._queue import MAX_ENTRIES, Queue, QueueOptions
 from scribe_export.errors import Misconfigured, Transient
 from scribe_export.interface import Checkpoint, Context, Source
-from scribe_export.model import Delivery, Incoming
-from scribe_export.options import Duration, Options, SourceOptions
+from scribe_export.model import Answer, Delivery, Incoming
+from scribe_export.options import Duration, Options, QueueSourceOptions
 
 _log = structlog.get_logger("scribe_export.sqs")
 _IDLE_POLLS = 2  # a queue may answer "nothing" once while it still holds something
 _ONCE_WAIT = 2
 
 
-class SqsSourceOptions(QueueOptions, SourceOptions):
+class SqsSourceOptions(QueueOptions, QueueSourceOptions):
     """A queue to receive from."""
 
     wait_time: int = Field(default=20, ge=0, le=20)
@@ -134,10 +134,15 @@ class SqsSource(Source):
         async def nack() -> None:
             await to_thread.run_sync(self._held.give_back, messages)
 
+        async def answer(places: Sequence[int], said: Answer) -> None:
+            # A message given back counts against the queue's maxReceiveCount, and so finds its dead-letter queue.
+            some = [messages[place] for place in places]
+            await to_thread.run_sync(self._held.delete if said == "ack" else self._held.give_back, some)
+
         incoming = [
             Incoming(one["Body"].encode(), f"message {one['MessageId']}", id=one["MessageId"]) for one in messages
         ]
-        return Delivery(incoming, ack=ack, nack=nack)
+        return Delivery(incoming, ack=ack, nack=nack, answer=answer)
 
     async def _blocking(self, call: Any, *arguments: Any) -> Any:
         try:

@@ -17,8 +17,8 @@ from scribe_connectors.gcp._pubsub_stream import ENDINGS, Stream
 from scribe_connectors.gcp._rpc_errors import classify, code_of
 from scribe_export.errors import SourceError, Transient
 from scribe_export.interface import Checkpoint, Context, Source
-from scribe_export.model import Delivery, Incoming
-from scribe_export.options import Duration, Options, Size, SourceOptions
+from scribe_export.model import Answer, Delivery, Incoming
+from scribe_export.options import Duration, Options, QueueSourceOptions, Size
 
 # https://cloud.google.com/pubsub/quotas#resource_limits (seen 2026-11-24): messages of one Pull
 MAX_PULL = 1000
@@ -26,7 +26,7 @@ MAX_PULL = 1000
 _LIVED = 10.0  # a stream that lasted so long was a healthy one
 
 
-class PubsubSourceOptions(GcpOptions, SourceOptions):
+class PubsubSourceOptions(GcpOptions, QueueSourceOptions):
     """A subscription to receive from."""
 
     subscription: SubscriptionName
@@ -170,11 +170,20 @@ class PubsubSource(Source):
             # Who reads what is there would read these again and again.
             await to_thread.run_sync(partial(self._held.give_back, messages, later=self.context.once))
 
+        async def answer(places: Sequence[int], said: Answer) -> None:
+            some = [messages[place] for place in places]
+            if said == "ack":
+                await to_thread.run_sync(self._held.acknowledge, some)
+            else:
+                # Each nack counts as a delivery attempt, and so finds the subscription's dead-letter topic.
+                later = self.context.once and said == "nack"
+                await to_thread.run_sync(partial(self._held.give_back, some, later=later))
+
         incoming = [
             Incoming(one.message.data, f"message {one.message.message_id}", id=one.message.message_id)
             for one in messages
         ]
-        return Delivery(incoming, ack=ack, nack=nack)
+        return Delivery(incoming, ack=ack, nack=nack, answer=answer)
 
     async def _blocking(self, call: Any) -> Any:
         try:

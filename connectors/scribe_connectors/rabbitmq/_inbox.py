@@ -62,6 +62,17 @@ class Inbox:
                 await self._channel.basic_ack(tag, multiple=multiple, wait=False)
         self._stirred.set()
 
+    async def reject(self, tags: Sequence[int], *, requeue: bool) -> None:
+        """They come again, or go where the queue's dead-letter exchange sends them.
+
+        https://www.rabbitmq.com/docs/dlx
+        """
+        self._unacked.difference_update(tags)
+        with suppress(ChannelInvalidStateError, AMQPError, OSError):
+            for tag in tags:
+                await self._channel.basic_reject(tag, requeue=requeue, wait=False)
+        self._stirred.set()
+
     def refuse(self) -> None:
         """Something was not taken: end, and let the closing of the channel give back what is unacknowledged."""
         self._end("scans were not taken and come again")

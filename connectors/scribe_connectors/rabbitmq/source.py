@@ -20,8 +20,8 @@ from scribe_connectors.rabbitmq._options import Declare, QueueDeclaration, Rabbi
 from scribe_connectors.rabbitmq._publishing import MAX_SHORT, Message, Publisher, concluded
 from scribe_export.errors import Rejected
 from scribe_export.interface import Checkpoint, Context, Source
-from scribe_export.model import Delivery, Incoming, Reply
-from scribe_export.options import Duration, Options, SourceOptions
+from scribe_export.model import Answer, Delivery, Incoming, Reply
+from scribe_export.options import Duration, Options, QueueSourceOptions
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _IDLE = 0.2
@@ -48,7 +48,7 @@ class ReplyOptions(QueueDeclaration):
         return self
 
 
-class RabbitMqSourceOptions(RabbitMqOptions, QueueDeclaration, SourceOptions):
+class RabbitMqSourceOptions(RabbitMqOptions, QueueDeclaration, QueueSourceOptions):
     """A queue to receive from."""
 
     queue: str = Field(min_length=1, max_length=MAX_SHORT)
@@ -150,7 +150,14 @@ class RabbitMqSource(Source):
         async def nack() -> None:
             inbox.refuse()
 
-        return Delivery([self._incoming(message) for message in messages], ack=ack, nack=nack)
+        async def answer(places: Sequence[int], said: Answer) -> None:
+            some = sorted(tag_of(messages[place]) for place in places)
+            if said == "ack":
+                await inbox.ack(some)
+            else:
+                await inbox.reject(some, requeue=said == "nack")
+
+        return Delivery([self._incoming(message) for message in messages], ack=ack, nack=nack, answer=answer)
 
     def _incoming(self, message: DeliveredMessage) -> Incoming:
         """The broker has no id of a message, so it is what its sender gave it, or new.

@@ -126,3 +126,8 @@ class RedisSourceOptions(RedisOptions, SourceOptions):
         if self.reply and self.delivers != "requests":
             raise ValueError("reply answers requests; it needs delivers: requests")
         return self
+
+    @property
+    def acknowledging(self) -> bool:
+        """Entries of a stream wait for their acknowledgement; an element of a list is gone from it."""
+        return self.stream is not None

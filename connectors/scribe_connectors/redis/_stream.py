@@ -16,7 +16,7 @@ from scribe_connectors.redis._options import RedisSourceOptions
 from scribe_connectors.redis._unacked import GRACE, Beat, Room, new_consumer
 from scribe_export.clock import Clock
 from scribe_export.errors import SinkError
-from scribe_export.model import Delivery, Incoming
+from scribe_export.model import Answer, Delivery, Incoming
 
 _log = structlog.get_logger("scribe_export.redis")
 _BLOCK = 2.0
@@ -148,24 +148,29 @@ class StreamReader:
         self._room.fill(bodies)
         self._held.update(dict.fromkeys(ids))
 
-        def let_go() -> None:
-            self._room.free(bodies)
-            for one in ids:
+        async def answer(places: Sequence[int], said: Answer) -> None:
+            # One that is not taken stays this consumer's, and is read again with the next start or given back at the end.
+            self._room.free([bodies[place] for place in places])
+            some = [ids[place] for place in places]
+            for one in some:
                 self._held.pop(one, None)
+            if said == "ack":
+                await self._acknowledged(some)
 
         async def ack() -> None:
-            let_go()
-            try:
-                await self._acknowledge(ids)
-            except SinkError as error:
-                _log.warning("not acknowledged yet", stream=self._name, count=len(self._journalled), reason=str(error))
+            await answer(range(len(ids)), "ack")
 
         async def nack() -> None:
-            # It stays this consumer's, and is read again with the next start or given back at the end.
-            let_go()
+            await answer(range(len(ids)), "nack")
 
         incoming = [Incoming(body, f"entry {one.decode()}", one.decode()) for one, body in there]
-        return Delivery(incoming, ack=ack, nack=nack)
+        return Delivery(incoming, ack=ack, nack=nack, answer=answer)
+
+    async def _acknowledged(self, ids: Sequence[bytes]) -> None:
+        try:
+            await self._acknowledge(ids)
+        except SinkError as error:
+            _log.warning("not acknowledged yet", stream=self._name, count=len(self._journalled), reason=str(error))
 
     async def _acknowledge(self, ids: Sequence[bytes]) -> None:
         self._journalled += ids

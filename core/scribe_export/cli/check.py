@@ -14,6 +14,7 @@ from scribe_export.config import Config
 from scribe_export.errors import ScribeExportError
 from scribe_export.interface import Connector, Sink
 from scribe_export.journal.ballast import BALLAST_BYTES
+from scribe_export.unbuffered.effects import effect_without_journal
 
 
 @click.command(short_help="Check a config.")
@@ -24,7 +25,8 @@ def command(config: Path, *, connect: bool, as_json: bool) -> None:
     """Check CONFIG, and show what each destination promises. Every mistake is named with its line; exit code 2."""
     logs.configure("error")
     loaded = configuration.load(config)
-    configuration.check_room(loaded, ballast=BALLAST_BYTES)
+    if loaded.buffer == "journal":
+        configuration.check_room(loaded, ballast=BALLAST_BYTES)
     rows = anyio.run(_rows, loaded, connect)
     if as_json:
         print_json({"config": str(config), "entries": rows})
@@ -45,12 +47,17 @@ async def _rows(config: Config, connect: bool) -> list[dict[str, Any]]:  # noqa:
     rows: list[dict[str, Any]] = []
     for kind, built in entries:
         connector = cast("Connector[Any]", built.connector(built.options, config.context(built.name)))
-        effect = f"{connector.effect.kind.value}, by {connector.effect.by}" if isinstance(connector, Sink) else "-"
+        effect = _effect(config, connector) if isinstance(connector, Sink) else "-"
         row = {"name": built.name, "kind": kind, "type": built.options.type, "effect": effect}
         if connect:
             row["reached"] = await _reached(connector)
         rows.append(row)
     return rows
+
+
+def _effect(config: Config, sink: Sink) -> str:
+    effect = sink.effect if config.buffer == "journal" else effect_without_journal(sink)
+    return f"{effect.kind.value}, by {effect.by}"
 
 
 async def _reached(connector: Connector[Any]) -> str:

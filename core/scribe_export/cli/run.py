@@ -68,7 +68,8 @@ def command(config: Path, *, until_idle: bool, max_wait: float, log_level: str, 
         raise click.UsageError("--max-wait belongs to --until-idle; without it, run goes on until it is stopped")
     logs.configure(log_level)
     loaded = configuration.load(config)
-    _check_room(loaded)
+    if loaded.buffer == "journal":
+        _check_room(loaded)
     ended = anyio.run(_run, loaded, until_idle, max_wait)
     if not until_idle or ended is None:
         return
@@ -110,7 +111,8 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> _Ended | No
 
         async with anyio.create_task_group() as tasks:
             await tasks.start(on_signal)
-            tasks.start_soon(serve, exporter)
+            if exporter.buffer == "journal":
+                tasks.start_soon(serve, exporter)
             log.info(
                 "ready",
                 pipeline=config.pipeline,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from scribe_export.config.buffering import check_buffer, check_dead_letter
 from scribe_export.config.checks import check_claims, check_places, check_requests, compiled_rules
 from scribe_export.config.entries import Entries, check_providers
 from scribe_export.config.interpolate import interpolated
@@ -86,6 +87,9 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
     check_claims(sound, tree, found)
     delivering = {name: built for name, built in sources.items() if built}
     check_requests(delivering, tree.entries.get("scanner"), tree, found)
+    check_dead_letter(outer.dead_letter if outer else None, tree, found)
+    if outer and outer.buffer == "none":
+        check_buffer(delivering, scanner, tree, found)
     rules = compiled_rules(tree.entries.get("destinations"), found)
     if outer is None or found:
         return None
@@ -96,6 +100,8 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
         pipeline=outer.pipeline,
         assume_timezone=ZoneInfo(outer.assume_timezone),
         drain_timeout=outer.drain_timeout,
+        buffer=outer.buffer,
+        dead_letter=outer.dead_letter,
         journal=outer.journal,
         sources=delivering,
         destinations=sound,

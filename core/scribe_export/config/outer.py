@@ -12,6 +12,8 @@ from scribe_export.suggest import did_you_mean
 MAX_DESTINATIONS = 63
 """The bits of a signed 64-bit number: a scan's routes are stored as one."""
 
+Buffer = Literal["journal", "none"]
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
 
 
@@ -70,8 +72,10 @@ class StatePlace(Options):
 class Outer(StatePlace):
     version: Literal[1] = 1
     """Of this format."""
-    buffer: Annotated[str, WithJsonSchema({"const": "journal"})] = "journal"
-    """Where scans wait for their destinations."""
+    buffer: Buffer = "journal"
+    """Where scans wait for their destinations; with `none` they wait in their queue, unacknowledged."""
+    dead_letter: str | None = None
+    """With `buffer: none`, and in a serverless function: the destination for what the others can never take."""
     assume_timezone: Timezone = "UTC"
     """In which zone a timestamp without an offset is read."""
     drain_timeout: Duration = Field(default=25.0, ge=0)
@@ -90,15 +94,6 @@ class Outer(StatePlace):
     """What performs the scans that are asked for."""
     destinations: dict[Name, dict[str, Any]]
     """Where scans go."""
-
-    @field_validator("buffer")
-    @classmethod
-    def _durable(cls, value: str) -> str:
-        if value == "none":
-            raise ValueError("none is not in this release, which has only journal; leave the option out")
-        if value != "journal":
-            raise ValueError("must be journal")
-        return value
 
     @field_validator("http")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from scribe_export.clock import Clock, SystemClock
-from scribe_export.config.outer import JournalOptions
+from scribe_export.config.outer import Buffer, JournalOptions
 from scribe_export.config.tree import Place
 from scribe_export.errors import Problem
 from scribe_export.interface import Connector, Context
@@ -36,6 +36,8 @@ class Config:
     pipeline: str
     assume_timezone: ZoneInfo
     drain_timeout: float
+    buffer: Buffer
+    dead_letter: str | None
     journal: JournalOptions
     sources: Mapping[str, Built[SourceOptions]]
     destinations: Mapping[str, Built[SinkOptions]]

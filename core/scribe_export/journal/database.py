@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.errors import JournalError, JournalFull, JournalUnusable
-from scribe_export.journal.blobs import Blobs
+from scribe_export.journal.blobs import Blobs, BlobsInMemory, BodyStore
 from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
 
 LEAST_ROOM = 2**20
@@ -28,25 +28,27 @@ CHECKPOINT_PAGES = 1000
 SYNCHRONOUS = "FULL"
 DEFAULT_QUOTA = 10 * 2**30
 FILE_NAME = "journal.db"
+IN_MEMORY = ":memory:"
 
 
 class Database:
     """An open journal. Use it from one thread at a time, inside `transaction` or through the store.
 
     `quota` is bytes that scans may take, files beside the journal included; beyond it a reserve is left for settling.
+    Without a folder it lies in memory and ends with the process.
     """
 
-    def __init__(self, folder: Path, *, quota: int = DEFAULT_QUOTA, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path | None, *, quota: int = DEFAULT_QUOTA, clock: Clock | None = None) -> None:
         self.folder = folder
-        self.path = folder / FILE_NAME
+        self.path = folder / FILE_NAME if folder else Path(IN_MEMORY)
         self.quota = quota
         self.clock = clock or SystemClock()
-        self.blobs = Blobs(folder)
+        self.blobs: BodyStore = Blobs(folder) if folder else BlobsInMemory()
         self.after_commit: list[Callable[[], None]] = []
         self.released: list[int] = []
         """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
         self.blob_bytes = 0
-        self.connection = _connect(self.path)
+        self.connection = _connect(self.path) if folder else _connect_in_memory()
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:
@@ -60,7 +62,7 @@ class Database:
 
     def _prepare(self) -> None:
         run = self.connection.execute
-        if run("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+        if run("PRAGMA journal_mode=WAL").fetchone()[0] != "wal" and self.folder:
             raise JournalError(f"{self.path}: this filesystem cannot hold a write-ahead log; use a local disk")
         run(f"PRAGMA synchronous={SYNCHRONOUS}")
         run("PRAGMA fullfsync=ON")
@@ -184,6 +186,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     if new:
         connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
     return connection
+
+
+def _connect_in_memory() -> sqlite3.Connection:
+    return sqlite3.connect(IN_MEMORY, isolation_level=None, check_same_thread=False, cached_statements=256)
 
 
 def classified(error: sqlite3.Error) -> JournalError:

@@ -25,14 +25,15 @@ DAMAGE_MARK = "journal.damaged"
 class OpenJournal:
     """A database and the lock it is held under; `recovery` if it had to be recovered just now."""
 
-    folder: StateFolder
+    folder: StateFolder | None
     database: Database
     recovery: RecoveryReport | None = None
 
     def close(self) -> None:
         """Close and give the folder up."""
         self.database.close()
-        self.folder.release()
+        if self.folder:
+            self.folder.release()
 
 
 def open_journal(path: Path, *, quota: int = DEFAULT_QUOTA, clock: Clock | None = None) -> OpenJournal:
@@ -46,6 +47,11 @@ def open_journal(path: Path, *, quota: int = DEFAULT_QUOTA, clock: Clock | None 
     except BaseException:
         folder.release()
         raise
+
+
+def open_in_memory(*, quota: int = DEFAULT_QUOTA, clock: Clock | None = None) -> OpenJournal:
+    """A journal for as long as this process lives: nothing in it is safe, so nothing is acknowledged because of it."""
+    return OpenJournal(None, Database(None, quota=quota, clock=clock))
 
 
 def mark_damaged(path: Path, reason: str) -> None:

@@ -96,7 +96,9 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     Raises `JournalError` if there is no journal, or if it cannot be read, and `JournalTooNew`.
     """
     if not path.exists():
-        raise JournalError(f"{path}: no journal here yet; it is made by the first run or send")
+        raise JournalError(
+            f"{path}: no journal here yet; it is made by the first run or send, and with buffer: none there is none"
+        )
     try:
         try:
             connection, version = _connected(path, "mode=ro")

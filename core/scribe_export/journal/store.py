@@ -40,7 +40,7 @@ class Store:
     def __init__(self, database: Database, *, on_failure: Callable[[JournalUnusable], None] | None = None) -> None:
         self.database = database
         self.failure: JournalUnusable | None = None
-        self._ballast = Ballast(database.folder)
+        self._ballast = Ballast(database.folder) if database.folder else None
         self._on_failure = on_failure
         self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
@@ -132,7 +132,7 @@ class Store:
 
     def _commit_apart(self, group: Iterable[_Pending[Any]]) -> None:
         """There was no room for the group: what fits one by one, such as a settling, still gets through."""
-        if room(self.database.folder) < BALLAST_BYTES:
+        if self._ballast and self.database.folder and room(self.database.folder) < BALLAST_BYTES:
             self._ballast.release()
         for pending in group:
             try:
@@ -148,7 +148,7 @@ class Store:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._resolve, group)
-        if not self._ballast.held:
+        if self._ballast and not self._ballast.held:
             self._ballast.restore()
 
     def _resolve(self, group: list[_Pending[Any]]) -> None:

@@ -55,7 +55,9 @@ class Lane:
         breaker: CircuitBreaker,
         claims: ClaimStore | None = None,
         assume: tzinfo = UTC,
+        told: Callable[[], None] | None = None,
     ) -> None:
+        """`told` is called when scans were settled, or became dead letters."""
         self.name = row.name
         self.id = row.id
         self.sink = sink
@@ -63,7 +65,7 @@ class Lane:
         self.flush = False
         self.misconfigured = False
         self._store, self._head, self._clock, self._retry, self._assume = store, head, clock, retry, assume
-        self._claims = claims
+        self._claims, self._told = claims, told
         self._cursor = row.sealed_seq
         self._bounds = BatchBounds.of(sink)
         self._backlog = Backlog()
@@ -225,6 +227,8 @@ class Lane:
         self._backlog.take(len(fetched.records) + len(fetched.corrupt), size, self._clock.monotonic())
         for seq, (kind, why) in refused.items():
             self._log.error("dead letter", seq=seq, kind=kind, error=why)
+        if refused and self._told:
+            self._told()
         if len(sealed) == 1 and not refused:
             self._ready[sealed[0].id] = fetched.records
         for batch in sealed:
@@ -306,6 +310,8 @@ class Lane:
         for follower in sealed:
             self._queue.put(follower, delay=done.delay)
         done.tell(self._log, batch)
+        if self._told:
+            self._told()
 
     def _weigh(self, done: Settlement) -> None:
         """What the outcome says of the destination, and of how much it can take."""

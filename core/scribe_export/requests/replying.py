@@ -1,6 +1,6 @@
 """Replies to requesters: owed in the journal until their service confirmed them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 import structlog
@@ -24,8 +24,12 @@ class Replier:
     A reply may be sent twice, after a crash or a lost answer; the request's id in it tells.
     """
 
-    def __init__(self, name: str, source: Source, *, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, name: str, source: Source, *, store: Store, clock: Clock, told: Callable[[], None] | None = None
+    ) -> None:
+        """`told` is called when some were confirmed."""
         self.name = name
+        self._told = told
         self._source, self._store, self._clock = source, store, clock
         self._retry = RetryPolicy(base_delay=0.5, max_delay=60.0, clock=clock)
         self._bell = Bell()
@@ -59,6 +63,8 @@ class Replier:
                 try:
                     await self._send(rows)
                     failures = 0
+                    if self._told:
+                        self._told()
                 except Exception as error:  # noqa: BLE001 - a connector's bug must not stop the others
                     failures += 1
                     await self._back_off(error, failures)

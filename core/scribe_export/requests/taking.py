@@ -33,8 +33,11 @@ class RequestIntake:
 
     async def commit(
         self, requests: Sequence[NewRequest], origin: Origin, checkpoint: Mapping[str, str | None] | None = None
-    ) -> None:
-        """Journal what `prepare` gave, with the source's checkpoint; returns after the fsync. Waits while it is full."""
+    ) -> list[str]:
+        """Journal what `prepare` gave, with the source's checkpoint; returns their ids after the fsync.
+
+        Waits while it is full.
+        """
         while True:
             try:
                 with anyio.CancelScope(shield=True):
@@ -49,3 +52,4 @@ class RequestIntake:
                 await self._clock.sleep(FULL_PAUSE)
         for tell in self._told:
             tell()
+        return [request.request_id for request in requests]

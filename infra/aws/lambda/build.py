@@ -2,8 +2,8 @@
 
     python infra/aws/lambda/build.py --config export.yaml
 
-Needs Python with pip and nothing else. What is installed is what `requirements/lambda.lock` says, hashes included, for the
-runtime that `--python` and `--architecture` name; the machine that builds may be another.
+Needs Python with pip and nothing else. What is installed is what `requirements/lambda.lock` says, hashes included, for
+the runtime that `--python` and `--architecture` name; the machine that builds may be another.
 """
 
 import argparse
@@ -83,11 +83,8 @@ def _installed(given: argparse.Namespace) -> Path:
         requirements.write_text(lock, "utf-8")
         target = Path(scratch) / "target"
         wanted = ["--python-version", given.python, *_platforms(ARCHITECTURES[given.architecture], given.python)]
-        subprocess.run(
-            [*_PIP, "install", "--target", target, "--no-deps", "--require-hashes", "--no-compile"]
-            + ["--only-binary=:all:", *wanted, "-r", requirements],
-            check=True,
-        )
+        settings = ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:", *wanted]
+        subprocess.run([*_PIP, "install", "--target", target, *settings, "-r", requirements], check=True)
         shutil.rmtree(folder, ignore_errors=True)
         target.rename(folder)
     return folder

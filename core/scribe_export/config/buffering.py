@@ -1,0 +1,52 @@
+"""Whether a file may do without a journal: who keeps what is not delivered yet, and what never can be."""
+
+from collections.abc import Mapping
+
+from scribe_export.config.result import Built
+from scribe_export.config.tree import Branch, Findings, branch
+from scribe_export.options import ScannerOptions, SourceOptions
+from scribe_export.suggest import did_you_mean
+
+
+def check_dead_letter(name: str | None, tree: Branch, found: Findings) -> None:
+    """Dead letters go to a destination of this file that gets nothing else."""
+    nodes = branch(tree.entries.get("destinations"))
+    if name is None or nodes is None:
+        return
+    if name not in nodes.entries:
+        place = tree.entries["dead_letter"].place
+        found.add(place, f'no destination is called "{name}"' + did_you_mean(name, nodes.entries))
+        return
+    entry = branch(nodes.entries[name])
+    if entry and "when" in entry.entries:
+        found.add(entry.entries["when"].key, f"{name} gets dead letters and no scans, so it has no rule")
+
+
+def check_buffer(
+    sources: Mapping[str, Built[SourceOptions]], scanner: Built[ScannerOptions] | None, tree: Branch, found: Findings
+) -> None:
+    """With `buffer: none` each source keeps what was not acknowledged, and its queue what can never be delivered."""
+    nodes = branch(tree.entries.get("sources"))
+    for name, built in sources.items():
+        place = nodes.entries[name].key if nodes else tree.key
+        options = built.options
+        if not options.acknowledging:
+            found.add(
+                place, "with buffer: none a source has to keep what is not delivered yet, and this one does not; "
+                "leave buffer out, or read from SQS, Pub/Sub, RabbitMQ or a stream of Redis",
+            )  # fmt: skip
+        elif "dead_letter" not in tree.entries and not getattr(options, "dead_letter_queue", False):
+            found.add(
+                place, "with buffer: none something has to keep what can never be delivered: name a destination as "
+                "dead_letter: at the top of the file" + _own_queue(options),
+            )  # fmt: skip
+        if options.delivers == "requests" and scanner and scanner.options.on_unknown == "error":
+            found.add(
+                place, "with buffer: none nobody remembers after a crash whether a request was performed, so it is "
+                "performed again; if it may be, set scanner.on_unknown: retry, or leave buffer out",
+            )  # fmt: skip
+
+
+def _own_queue(options: SourceOptions) -> str:
+    has_one = "dead_letter_queue" in type(options).model_fields
+    return ", or set dead_letter_queue: true here if the queue has one of its own" if has_one else ""

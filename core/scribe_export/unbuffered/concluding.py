@@ -1,0 +1,145 @@
+"""Deliveries in the exporter's hands: each message is acknowledged once all its destinations have confirmed it.
+
+What no destination can ever take goes to the one that the config names as `dead_letter`, and is acknowledged when that
+one has it; without one it is refused, and the source's own dead-letter queue takes it. What is undecided when the
+exporter stops is given back.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from scribe_export.journal.dead import DeadLetter
+from scribe_export.model import Answer, Delivery, Incoming
+from scribe_export.unbuffered.letters import dead_letter
+from scribe_export.unbuffered.watching import Outcome, Ticket, Watcher
+
+log = structlog.get_logger()
+CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """Of one body: `kept` if every destination, or the one for dead letters, confirmed it. Otherwise `reason` says why
+    not, and `dead` whether it would only come to the same again."""
+
+    kept: bool
+    dead: bool = False
+    reason: str = ""
+
+
+KEPT = Fate(kept=True)
+UNDECIDED = Fate(kept=False, reason="not every destination has confirmed it yet")
+
+
+class Letterbox(Protocol):
+    """Takes dead letters for their destination."""
+
+    async def __call__(self, bodies: Sequence[bytes]) -> Sequence[int]:
+        """Journal them; their numbers."""
+
+
+class Concluder:
+    """`post` takes dead letters, None if the config names no destination for them."""
+
+    def __init__(self, watcher: Watcher, post: Letterbox | None) -> None:
+        self._watcher, self._post = watcher, post
+        self._tasks: TaskGroup | None = None
+        self._open: Counter[str] = Counter()
+        self._bells: dict[str, list[anyio.Event]] = {}
+
+    @property
+    def idle(self) -> bool:
+        """No delivery waits for its acknowledgement."""
+        return not self._open.total()
+
+    def hold(self, source: str, delivery: Delivery, tickets: Sequence[Ticket]) -> None:
+        """Acknowledge a delivery part by part, as it is decided."""
+        assert self._tasks is not None
+        self._open[source] += 1
+        self._tasks.start_soon(self._conclude, source, delivery, tickets)
+
+    async def released(self, source: str) -> None:
+        """Return when no delivery of that source is held any more."""
+        while self._open[source]:
+            event = anyio.Event()
+            self._bells.setdefault(source, []).append(event)
+            await event.wait()
+
+    async def tell(
+        self, source: str, incoming: Sequence[Incoming], tickets: Sequence[Ticket], fates: list[Fate]
+    ) -> None:
+        """Write into `fates` what becomes of each as it is decided; returns when all are, or the exporter stops."""
+        watch = self._watcher.watch(tickets)
+        while news := await watch.next():
+            for index, fate in (await self._judged(source, incoming, news)).items():
+                fates[index] = fate
+
+    async def run(self) -> None:
+        """Until the watcher ends; returns when every delivery was answered."""
+        async with anyio.create_task_group() as self._tasks:
+            await self._watcher.run()
+
+    async def _conclude(self, source: str, delivery: Delivery, tickets: Sequence[Ticket]) -> None:
+        watch = self._watcher.watch(tickets)
+        async with anyio.create_task_group() as tasks:
+            while news := await watch.next():
+                whole = {index: outcome for index, outcome in news.items() if outcome.known and not outcome.dead}
+                await self._answer(source, delivery, dict.fromkeys(whole, KEPT))
+                # A dead letter waits for its own destination, and the others not for it.
+                tasks.start_soon(self._conclude_dead, source, delivery, {i: news[i] for i in news if i not in whole})
+            await self._answer(source, delivery, dict.fromkeys(watch.waiting, UNDECIDED))
+        self._open[source] -= 1
+        for bell in self._bells.pop(source, ()):
+            bell.set()
+
+    async def _conclude_dead(self, source: str, delivery: Delivery, news: Mapping[int, Outcome]) -> None:
+        await self._answer(source, delivery, await self._judged(source, delivery.incoming, news))
+
+    async def _judged(self, source: str, incoming: Sequence[Incoming], news: Mapping[int, Outcome]) -> dict[int, Fate]:
+        fates = {index: KEPT if outcome.known else UNDECIDED for index, outcome in news.items()}
+        dead = {index: outcome.dead for index, outcome in news.items() if outcome.dead}
+        for index, letters in dead.items():
+            fates[index] = Fate(kept=False, dead=True, reason=_told(letters))
+            log.error("dead letter", source=source, origin=incoming[index].origin, reason=fates[index].reason)
+        if dead and self._post:
+            documents = [dead_letter(incoming[index], found, source) for index, found in dead.items()]
+            for index, posted in zip(dead, await self._posted(self._post, documents), strict=True):
+                fates[index] = posted or fates[index]
+        return fates
+
+    async def _posted(self, post: Letterbox, documents: Sequence[bytes]) -> list[Fate | None]:
+        """For each, kept, or undecided, or None where its destination refused it."""
+        fates: list[Fate | None] = [UNDECIDED] * len(documents)
+        watch = self._watcher.watch(await post(documents))
+        while news := await watch.next():
+            for index, outcome in news.items():
+                # A conflict there means that this body's letter lies there already, with another error's text.
+                kept = all(letter.kind == CONFLICT for letter in outcome.dead)
+                fates[index] = UNDECIDED if not outcome.known else KEPT if kept else None
+        return fates
+
+    async def _answer(self, source: str, delivery: Delivery, fates: Mapping[int, Fate]) -> None:
+        assert delivery.answer is not None
+        for answer in ("ack", "nack", "refuse"):
+            places = [index for index, fate in fates.items() if _answer_to(fate) == answer]
+            if not places:
+                continue
+            try:
+                with anyio.CancelScope(shield=True):
+                    await delivery.answer(places, answer)
+            except Exception as error:  # noqa: BLE001 - what is not acknowledged comes again, whatever hindered it
+                log.warning("not acknowledged", source=source, count=len(places), answer=answer, reason=str(error))
+
+
+def _answer_to(fate: Fate) -> Answer:
+    return "ack" if fate.kept else "refuse" if fate.dead else "nack"
+
+
+def _told(letters: Sequence[DeadLetter]) -> str:
+    return "; ".join(f"{letter.destination or 'no destination'}: {letter.kind}: {letter.error}" for letter in letters)
