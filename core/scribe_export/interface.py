@@ -167,7 +167,6 @@ class Triggered(Protocol):
     of Pub/Sub.
     """
 
-    @property
     def trigger(self) -> str:
         """Whose events it takes, for messages: a queue's URL, a bucket and a prefix."""
 

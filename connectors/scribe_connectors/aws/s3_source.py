@@ -58,7 +58,6 @@ class S3Source(ArchiveSource):
     async def close(self) -> None:
         await to_thread.run_sync(self._bucket.client.close)
 
-    @property
     def trigger(self) -> str:
         return f"s3://{self._bucket.name}/{self.options.prefix}"
 

@@ -61,7 +61,6 @@ class SqsSource(Source):
         )
         self._held = _Held(self._queue, options.visibility_timeout)
 
-    @property
     def trigger(self) -> str:
         return self.options.queue_url
 

@@ -65,7 +65,6 @@ class PubsubSource(Source):
         self._lease = round(options.lease)
         self._held = Held(self._client, lease=self._lease, timeout=options.timeout)
 
-    @property
     def trigger(self) -> str:
         return f"subscription {self.options.subscription}"
 

@@ -35,16 +35,30 @@ def check_buffer(
                 place, "with buffer: none a source has to keep what is not delivered yet, and this one does not; "
                 "leave buffer out, or read from SQS, Pub/Sub, RabbitMQ or a stream of Redis",
             )  # fmt: skip
-        elif "dead_letter" not in tree.entries and not getattr(options, "dead_letter_queue", False):
-            found.add(
-                place, "with buffer: none something has to keep what can never be delivered: name a destination as "
-                "dead_letter: at the top of the file" + _own_queue(options),
-            )  # fmt: skip
-        if options.delivers == "requests" and scanner and scanner.options.on_unknown == "error":
-            found.add(
-                place, "with buffer: none nobody remembers after a crash whether a request was performed, so it is "
-                "performed again; if it may be, set scanner.on_unknown: retry, or leave buffer out",
-            )  # fmt: skip
+        elif why := lost_letters(options, tree.entries.get("dead_letter")):
+            found.add(place, f"with buffer: none {why}")
+        if why := performed_again(options, scanner):
+            found.add(place, f"with buffer: none {why}, or leave buffer out")
+
+
+def lost_letters(options: SourceOptions, dead_letter: object) -> str:
+    """What is wrong if nothing keeps what can never be delivered; empty if something does."""
+    if dead_letter or getattr(options, "dead_letter_queue", False):
+        return ""
+    return (
+        "something has to keep what can never be delivered: name a destination as dead_letter: at the top of the file"
+        + _own_queue(options)
+    )
+
+
+def performed_again(options: SourceOptions, scanner: Built[ScannerOptions] | None) -> str:
+    """What is wrong if a crash would have a scan performed twice, and nobody allowed it; empty if it is right."""
+    if options.delivers != "requests" or scanner is None or scanner.options.on_unknown == "retry":
+        return ""
+    return (
+        "nobody remembers after a crash whether a request was performed, so it is performed again; if it may be, set "
+        "scanner.on_unknown: retry"
+    )
 
 
 def _own_queue(options: SourceOptions) -> str:

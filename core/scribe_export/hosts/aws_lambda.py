@@ -94,12 +94,17 @@ def _settled(arrivals: Sequence[Arrival], within: float) -> dict[str, str]:
     return {one.id: known.get(one.id, "not confirmed in time") for one in arrivals}
 
 
-def _scan(event: Mapping[str, Any], request_id: str, within: float) -> Any:
+def _scan(event: Mapping[str, Any], request_id: str, within: float) -> dict[str, Any]:
+    """A measurement is not lost because it could not be delivered: then its field `undelivered` says so."""
     work = partial(Events.scan, request=msgspec.json.encode(event), request_id=request_id, within=within)
     scanned = resident().wait(work, within)
     if scanned is None:
         raise Transient("the scan was not performed in time; it may still be")
-    return msgspec.json.decode(scanned)
+    scan: dict[str, Any] = msgspec.json.decode(scanned.body)
+    if scanned.undelivered:
+        log.error("scan undelivered", request=request_id, reason=scanned.undelivered)
+        scan["undelivered"] = scanned.undelivered
+    return scan
 
 
 def _end(*_: object) -> None:

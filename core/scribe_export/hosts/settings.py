@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from scribe_export import config as configuration
 from scribe_export import logs
 from scribe_export.config import Config
+from scribe_export.config.buffering import lost_letters, performed_again
 from scribe_export.errors import ConfigError, Problem
+from scribe_export.interface import Triggered
 from scribe_export.options import parse_duration
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -43,11 +45,15 @@ def _wrong(name: str, why: str) -> ConfigError:
 
 def checked(config: Config) -> Config:
     """The config, if a serverless host can do what it says. Raises `ConfigError`."""
-    asking = [name for name, built in config.sources.items() if built.options.delivers == "requests"]
-    if asking and config.scanner and config.scanner.options.on_unknown != "retry":
-        message = (
-            f"a serverless host keeps no record of requests: after a crash those of {asking[0]} are delivered again and "
-            "performed again; if they may be, say on_unknown: retry"
-        )
-        raise ConfigError([config.problem("scanner.on_unknown", message)])
+    problems = []
+    for name, built in config.sources.items():
+        if not issubclass(built.connector, Triggered):
+            continue  # of no use here, as where the same file is run by hand
+        why = performed_again(built.options, config.scanner)
+        if not why and built.options.acknowledging:
+            why = lost_letters(built.options, config.dead_letter)
+        if why:
+            problems.append(config.problem(f"sources.{name}", f"in a serverless host {why}"))
+    if problems:
+        raise ConfigError(problems)
     return config

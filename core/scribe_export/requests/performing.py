@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import anyio
@@ -10,10 +11,11 @@ from anyio.abc import TaskGroup
 
 from scribe_export.accepted import Accepted
 from scribe_export.config.result import Built
-from scribe_export.errors import Misconfigured, ScribeExportError, SinkError, Transient
+from scribe_export.errors import Misconfigured, Rejected, ScribeExportError, SinkError, Transient
 from scribe_export.identify import Origin
 from scribe_export.intake import Intake
 from scribe_export.interface import Context, Scanner
+from scribe_export.journal.bodies import read_body
 from scribe_export.journal.database import Database
 from scribe_export.journal.ingest import Ingested
 from scribe_export.journal.requests import (
@@ -42,6 +44,18 @@ _ATTEMPTS = 4  # of a request of this process, whose asker waits
 
 class ScanFailed(ScribeExportError):
     """A request that was not performed, or of which that is not known; the message says which."""
+
+
+class ScanRefused(ScanFailed):
+    """A request that can never be performed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """A request's end. `body` is the completed scan, None if it came before and its scan has left the journal."""
+
+    accepted: Accepted
+    body: bytes | None
 
 
 class Requests:
@@ -119,6 +133,10 @@ class Requests:
 
         Raises `ScanFailed`, also where the scanner is down.
         """
+        return (await self.performed(request, request_id)).accepted
+
+    async def performed(self, request: ScanRequest, request_id: str | None = None) -> Performed:
+        """As `perform`, with the scan itself."""
         request_id = request_id or uuid.uuid4().hex
         self._busy.add(request_id)
         try:
@@ -129,7 +147,7 @@ class Requests:
         finally:
             self._busy.discard(request_id)
 
-    async def _tried(self, request_id: str, request: ScanRequest) -> Accepted:
+    async def _tried(self, request_id: str, request: ScanRequest) -> Performed:
         attempt = 0
         while True:
             attempt += 1
@@ -182,13 +200,13 @@ class Requests:
             for tell in self._ended:
                 tell()
 
-    async def _once(self, request_id: str, request: ScanRequest) -> Accepted:
+    async def _once(self, request_id: str, request: ScanRequest) -> Performed:
         """One attempt. Raises `Transient` or `Misconfigured` if it may be tried again, `ScanFailed` at its end."""
         cached = self._cache.get(request)
         if cached is not None:
             scan_id, answer = cached
             await self._store.do(lambda db: finish(db, request_id, seq=None, answer=answer))
-            return Accepted(scan_id, 0, "duplicate", ())
+            return Performed(Accepted(scan_id, 0, "duplicate", ()), answer)
         if not self._breaker.allow():
             raise Transient(f"the scanner is given a rest: {self._breaker.reason}", applied="no")
         try:
@@ -219,9 +237,9 @@ class Requests:
             return error
         doubt = "; it may have been performed" if may_come_again else ""
         await self._end(request_id, f"{error.kind}: {error}{doubt}")
-        return ScanFailed(f"{error}{doubt}")
+        return (ScanRefused if isinstance(error, Rejected) else ScanFailed)(f"{error}{doubt}")
 
-    async def _keep(self, request_id: str, request: ScanRequest, body: bytes) -> Accepted:
+    async def _keep(self, request_id: str, request: ScanRequest, body: bytes) -> Performed:
         """Journal the scan and the request's end in one transaction."""
         origin = Origin(SOURCE)
         scans = await self._intake.prepare([Incoming(body, f"request {request_id}")], origin)
@@ -238,7 +256,7 @@ class Requests:
         if why:
             raise ScanFailed(why)
         self._cache.set(request, (scans[0].scan_id, body))
-        return self._accepted(scans[0].scan_id, results[0])
+        return Performed(self._accepted(scans[0].scan_id, results[0]), body)
 
     def _weigh(self, error: SinkError) -> None:
         """What a failure says of the scanner."""
@@ -256,18 +274,21 @@ class Requests:
         else:
             await self._store.do(lambda db: put_back(db, row.request_id))
 
-    async def _known(self, request_id: str) -> Accepted:
+    async def _known(self, request_id: str) -> Performed:
         row = await self._store.do(lambda db: find_request(db, request_id))
         if row is None or row.state != "done" or row.seq is None:
             state = row.state if row else "unknown"
             raise ScanFailed(f"request {request_id} came before and is {state}" + (f": {row.error}" if row else ""))
         seq = row.seq
-        scan_id = await self._store.do(
-            lambda db: db.connection.execute("SELECT scan_id FROM scan WHERE seq=?", (seq,)).fetchone()
-        )
-        if scan_id is None:
+        row_of_scan, body = await self._store.do(lambda db: (_scan(db, seq), read_body(db, seq)))
+        if row_of_scan is None:
             raise ScanFailed(f"request {request_id} was performed; its scan is no longer in the journal")
-        return Accepted(scan_id[0], seq, "duplicate", ())
+        return Performed(Accepted(row_of_scan[0], seq, "duplicate", ()), body)
 
     async def _end(self, request_id: str, why: str) -> None:
         await self._store.do(lambda db: fail(db, request_id, why))
+
+
+def _scan(db: Database, seq: int) -> tuple[str] | None:
+    row: tuple[str] | None = db.connection.execute("SELECT scan_id FROM scan WHERE seq=?", (seq,)).fetchone()
+    return row
