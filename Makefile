@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 CLOUD := .venv-cloud
+RUNTIME := .venv-lambda
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet install
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test again check bench faults live lock clean
+.PHONY: help demo test again check bench faults live lambda lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +16,7 @@ help: ## what can be made
 demo: $(VENV)/.demo $(CLOUD)/.installed ## scans from a simulated scanner to S3 and files, with everything that can die dying
 	@$(BIN)/scribe-export demo
 
-test: $(VENV)/.dev $(CLOUD)/.installed check ## lint, types and every fast test
+test: $(VENV)/.dev $(CLOUD)/.installed $(RUNTIME)/.installed check ## lint, types and every fast test
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not again"
 
 again: $(VENV)/.dev $(CLOUD)/.installed ## the tests of AWS once more, on moto
@@ -36,15 +37,20 @@ faults: $(VENV)/.dev $(CLOUD)/.installed ## the long fault tests
 live: $(VENV)/.dev ## the contract suites on your own accounts, those that SCRIBE_LIVE_... name (docs/guide/live.md)
 	@$(BIN)/pytest tests/live
 
+lambda: $(VENV)/bin/python ## the zip of a function in AWS Lambda: make lambda CONFIG=export.yaml
+	@$(BIN)/python infra/aws/lambda/build.py --config $(or $(CONFIG),infra/aws/lambda/export.yaml)
+
 lock: $(VENV)/.dev ## resolve the locked environments anew
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/demo.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet requirements/cloud.in --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/cloud.lock
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra aws -c requirements/demo.lock --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/lambda.lock
+	@$(BIN)/uv pip compile --quiet requirements/lambda-runtime.in --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/lambda-runtime.lock
 	@$(BIN)/uv pip compile --quiet requirements/pip.in --universal --python-version 3.11 --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header -o requirements/pip.lock
 
 clean: ## forget the environments and what they built
-	rm -rf $(VENV) $(CLOUD) build dist demo
+	rm -rf $(VENV) $(CLOUD) $(RUNTIME) build dist demo
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scribe-export needs Python 3.11 or newer; set PYTHON=")'
@@ -68,4 +74,12 @@ $(CLOUD)/.installed: requirements/cloud.lock
 	@$(PYTHON) -m venv $(CLOUD)
 	@$(CLOUD)/bin/python $(PIP) --require-hashes -r requirements/pip.lock
 	@$(CLOUD)/bin/python $(PIP) --require-hashes -r requirements/cloud.lock
+	@touch $@
+
+$(RUNTIME)/.installed: requirements/lambda-runtime.lock requirements/lambda.lock | $(VENV)/bin/python
+	@echo "Installing AWS Lambda's runtime client into $(RUNTIME), and fetching what a function's zip holds: about 40 MB, once."
+	@$(PYTHON) -m venv $(RUNTIME)
+	@$(RUNTIME)/bin/python $(PIP) --require-hashes -r requirements/pip.lock
+	@$(RUNTIME)/bin/python $(PIP) --require-hashes -r requirements/lambda-runtime.lock
+	@$(BIN)/python infra/aws/lambda/build.py --dependencies --python $$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 	@touch $@

@@ -68,7 +68,7 @@ class S3Source(ArchiveSource):
     async def incoming(self, event: Mapping[str, Any]) -> AsyncIterator[Sequence[Incoming]]:
         told = notification(event)
         if told is None or told.folder or not told.brings:
-            _log.info("nothing to read", source=self.context.name, event=told and told.what, key=told and told.key)
+            _log.info("nothing to read", source=self.context.name, what=told and told.what, key=told and told.key)
             return
         archive = Archive(key=told.key, name=told.key, version=told.etag, size=told.size)
         async with aclosing(self.whole(archive)) as pieces:

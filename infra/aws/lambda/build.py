@@ -9,12 +9,12 @@ the runtime that `--python` and `--architecture` name; the machine that builds m
 import argparse
 import hashlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -85,8 +85,8 @@ def _installed(given: argparse.Namespace) -> Path:
         wanted = ["--python-version", given.python, *_platforms(ARCHITECTURES[given.architecture], given.python)]
         settings = ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:", *wanted]
         subprocess.run([*_PIP, "install", "--target", target, *settings, "-r", requirements], check=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        target.rename(folder)
+        with suppress(OSError):  # another build was faster
+            target.rename(folder)
     return folder
 
 
