@@ -7,7 +7,9 @@ the runtime that `--python` and `--architecture` name; the machine that builds m
 """
 
 import argparse
+import compileall
 import hashlib
+import py_compile
 import re
 import subprocess
 import sys
@@ -30,7 +32,7 @@ _PLAIN_FILE = 0o100644 << 16
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 # Of pyarrow, what no Parquet file needs.
 _UNNEEDED = re.compile(
-    r"(.*/)?__pycache__/.*|bin/.*|pyarrow/(include|tests|src)/.*|pyarrow/(libarrow_(flight|substrait)|_flight|_substrait).*"
+    r"bin/.*|pyarrow/(include|tests|src)/.*|pyarrow/(libarrow_(flight|substrait)|_flight|_substrait).*"
 )
 
 
@@ -41,9 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         installed = _installed(given)
         if given.dependencies:
             return 0
-        wheel = given.wheel or _wheel(Path(scratch))
+        own = Path(scratch) / "own"
+        with zipfile.ZipFile(given.wheel or _wheel(Path(scratch))) as wheel:
+            wheel.extractall(own)
+        _compile(own, given.python)
+        (own / "export.yaml").write_bytes(given.config.read_bytes())
         given.output.parent.mkdir(parents=True, exist_ok=True)
-        unzipped = _write(given.output, given.config, wheel, installed)
+        unzipped = _write(given.output, own, installed)
     size = given.output.stat().st_size
     print(f"{given.output}: {size / 2**20:.1f} MiB, {unzipped / 2**20:.1f} MiB unzipped")
     if unzipped > MAX_UNZIPPED:
@@ -73,7 +79,9 @@ def _installed(given: argparse.Namespace) -> Path:
     lock = LOCK.read_text("utf-8")
     if not given.parquet:
         lock = re.sub(r"^pyarrow==.*?(?=^[a-z])", "", lock, flags=re.MULTILINE | re.DOTALL)
-    name = hashlib.sha256(f"{given.python} {given.architecture}\n{lock}".encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{sys.version_info[:3]} {given.python} {given.architecture}\n{lock}".encode()).hexdigest()[
+        :16
+    ]
     folder = ROOT / "build" / "lambda" / name
     if folder.is_dir():
         return folder
@@ -85,6 +93,7 @@ def _installed(given: argparse.Namespace) -> Path:
         wanted = ["--python-version", given.python, *_platforms(ARCHITECTURES[given.architecture], given.python)]
         settings = ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:", *wanted]
         subprocess.run([*_PIP, "install", "--target", target, *settings, "-r", requirements], check=True)
+        _compile(target, given.python)
         with suppress(OSError):  # another build was faster
             target.rename(folder)
     return folder
@@ -103,26 +112,33 @@ def _wheel(folder: Path) -> Path:
     return wheel
 
 
-def _write(output: Path, config: Path, wheel: Path, installed: Path) -> int:
-    """The zip; how many bytes it has unzipped."""
-    with zipfile.ZipFile(wheel) as package:
-        own = {name: package.read(name) for name in package.namelist() if not name.endswith("/")}
-    own["export.yaml"] = config.read_bytes()
+def _compile(folder: Path, python: str) -> None:
+    """A function cannot keep what it compiles, and would at each start. Only a Python of that version can do it here."""
+    if python != f"{sys.version_info.major}.{sys.version_info.minor}":
+        return
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    # What a package brings for other versions of Python does not compile, and is not imported either.
+    compileall.compile_dir(folder, quiet=2, stripdir=str(folder), prependdir="/var/task", invalidation_mode=mode)
+
+
+def _write(output: Path, *folders: Path) -> int:
+    """The zip of what is in the folders; how many bytes it has unzipped."""
+    found = {name: path for folder in folders for name, path in _files(folder)}
+    unzipped = 0
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped:
-        unzipped = 0
-        for name, data in sorted({**dict(_files(installed)), **own}.items()):
+        for name, path in sorted(found.items()):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr, entry.compress_type = _PLAIN_FILE, zipfile.ZIP_DEFLATED
-            zipped.writestr(entry, data)
-            unzipped += len(data)
+            zipped.writestr(entry, path.read_bytes())
+            unzipped += path.stat().st_size
     return unzipped
 
 
-def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and not _UNNEEDED.fullmatch(name):
-            yield name, path.read_bytes()
+            yield name, path
 
 
 if __name__ == "__main__":
