@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from support.missing import missing
 from support.pipeline import Pipeline, until
 from support.queues import new_queue
 from support.rabbit import new_queue as new_rabbit_queue
@@ -20,7 +19,6 @@ from support.redis_looks import client, new_name
 from support.s3 import aws_client
 
 from scribe_local import servers
-from scribe_local.process import ServerMissing
 from scribe_local.servers import LocalServer
 
 if TYPE_CHECKING:
@@ -78,26 +76,16 @@ def redis_stream(redis: LocalServer) -> Shared:
     return Shared(source | {"lease": "3s", "max_unacked": 200}, fill, left)
 
 
-@pytest.fixture(scope="module")
-def broker() -> Iterator[servers.RabbitMq]:
-    try:
-        server = servers.rabbitmq()
-    except ServerMissing as error:
-        missing(error)
-    with server:
-        yield server
-
-
 @pytest.fixture
-def rabbit_queue(broker: servers.RabbitMq) -> Shared:
-    name = new_rabbit_queue(broker.port, **{"x-queue-type": "quorum"})
+def rabbit_queue(rabbitmq: servers.RabbitMq) -> Shared:
+    name = new_rabbit_queue(rabbitmq.port, **{"x-queue-type": "quorum"})
 
     def left() -> int:
-        rows = broker.control("list_queues", "--no-table-headers", "name", "messages").splitlines()
+        rows = rabbitmq.control("list_queues", "--no-table-headers", "name", "messages").splitlines()
         return next(int(row.split()[1]) for row in rows if row.split()[0] == name)
 
-    source = {"type": "rabbitmq", "url": broker.amqp_url, "queue": name, "max_unacked": 200}
-    return Shared(source, lambda bodies: send(broker.port, name, *bodies), left)
+    source = {"type": "rabbitmq", "url": rabbitmq.amqp_url, "queue": name, "max_unacked": 200}
+    return Shared(source, lambda bodies: send(rabbitmq.port, name, *bodies), left)
 
 
 @pytest.fixture
