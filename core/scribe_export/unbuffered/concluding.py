@@ -84,7 +84,8 @@ class Concluder:
 
     async def run(self) -> None:
         """Until the watcher ends; returns when every delivery was answered."""
-        async with anyio.create_task_group() as self._tasks:
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
             try:
                 await self._watcher.run()
             finally:
@@ -97,10 +98,10 @@ class Concluder:
                 while news := await watch.next():
                     whole = {index: outcome for index, outcome in news.items() if outcome.known and not outcome.dead}
                     await self._answer(source, delivery, dict.fromkeys(whole, KEPT))
-                    # A dead letter waits for its own destination, and the others not for it.
-                    tasks.start_soon(
-                        self._conclude_dead, source, delivery, {i: news[i] for i in news if i not in whole}
-                    )
+                    if len(whole) < len(news):
+                        # A dead letter waits for its own destination, and the others not for it.
+                        rest = {index: outcome for index, outcome in news.items() if index not in whole}
+                        tasks.start_soon(self._conclude_dead, source, delivery, rest)
                 await self._answer(source, delivery, dict.fromkeys(watch.waiting, UNDECIDED))
         finally:
             self._open[source] -= 1
