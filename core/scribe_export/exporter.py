@@ -114,7 +114,10 @@ class Exporter:
                 if worker:
                     self._tasks.start_soon(self._guarded, worker.run)
         for feed in self.feeds:
-            self._tasks.start_soon(self._until_stopped, feed.run)
+            if self.concluder:
+                self._tasks.start_soon(self._guarded, feed.run_until_stopped)
+            else:
+                self._tasks.start_soon(self._until_stopped, feed.run)
         return self
 
     async def __aexit__(
@@ -142,7 +145,7 @@ class Exporter:
         """Read and start nothing more; leaving the block waits for what is in flight."""
         for scope in self._stoppable:
             scope.cancel()
-        for worker in (*self.lanes.values(), self.requests, *self.repliers):
+        for worker in (*self.feeds, *self.lanes.values(), self.requests, *self.repliers):
             if worker:
                 worker.stop()
 

@@ -63,7 +63,7 @@ class Feed:
         self.failed = ""
         self.exhausted = False
         self.ended = False
-        self._concluder = concluder
+        self._concluder, self._stopping = concluder, anyio.Event()
         self._origin = Origin(name, source.options.scope)
         self._intake, self._store, self._clock = intake, store, clock
         self._retry = RetryPolicy(max_attempts=1, base_delay=1.0, max_delay=60.0, clock=clock)
@@ -90,16 +90,29 @@ class Feed:
                     self._log.exception("source failed")
                     await self._back_off("source held", error)
         finally:
-            await self._released()
+            self.ended = True
             with anyio.CancelScope(shield=True):
+                if self._concluder:
+                    await self._concluder.released(self.name)
                 await self.source.close()
 
-    async def _released(self) -> None:
-        """Reading is over; return when no delivery waits for its acknowledgement."""
-        self.ended = True
-        if self._concluder:
-            with anyio.CancelScope(shield=True):
+    def stop(self) -> None:
+        """Have `run_until_stopped` take no more, and return."""
+        self._stopping.set()
+
+    async def run_until_stopped(self) -> None:
+        """As `run`, but what is on its way at the end is acknowledged over the connection that it came by."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._run_to_its_end)
+            await self._stopping.wait()
+            self.ended = True
+            if self._concluder:
                 await self._concluder.released(self.name)
+            tasks.cancel_scope.cancel()
+
+    async def _run_to_its_end(self) -> None:
+        await self.run()
+        self.stop()
 
     async def _back_off(self, event: str, error: Exception) -> None:
         self._failures += 1
@@ -116,22 +129,18 @@ class Feed:
             await self._take(deliveries)
 
     async def _take(self, deliveries: Any) -> None:
-        async with aclosing(deliveries):
-            try:
-                async with anyio.create_task_group() as tasks:
-                    turn = anyio.Semaphore(1)
-                    async for delivery in deliveries:
-                        try:
-                            scans = await self._intake.prepare(delivery.incoming, self._origin)
-                            await turn.acquire()
-                        except BaseException:
-                            await _nack(delivery)
-                            raise
-                        tasks.start_soon(self._commit, delivery, scans, turn)
-            except anyio.get_cancelled_exc_class():
-                # What is on its way is acknowledged over the connection that it came by.
-                await self._released()
-                raise
+        async with aclosing(deliveries), anyio.create_task_group() as tasks:
+            turn = anyio.Semaphore(1)
+            async for delivery in deliveries:
+                try:
+                    if self.ended:
+                        await anyio.sleep_forever()
+                    scans = await self._intake.prepare(delivery.incoming, self._origin)
+                    await turn.acquire()
+                except BaseException:
+                    await _nack(delivery)
+                    raise
+                tasks.start_soon(self._commit, delivery, scans, turn)
 
     async def _commit(self, delivery: Delivery, scans: Any, turn: anyio.Semaphore) -> None:
         try:
@@ -142,10 +151,10 @@ class Feed:
         finally:
             turn.release()
         self._failures = 0
-        if self._concluder:
-            self._concluder.hold(self.name, delivery, tickets_of(taken))
-        else:
+        if self._concluder is None:
             await delivery.ack()
+        elif not self._concluder.hold(self.name, delivery, tickets_of(taken)):
+            await _nack(delivery)
 
 
 async def _nack(delivery: Delivery) -> None:

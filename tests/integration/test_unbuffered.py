@@ -122,6 +122,21 @@ def test_what_is_undecided_at_the_end_is_given_back(tmp_path: Path) -> None:
     assert spooled.names() == {"a"}
 
 
+def test_what_is_in_flight_at_the_end_is_awaited_and_acknowledged(tmp_path: Path) -> None:
+    spooled = Spooled(tmp_path, {"fast": FILE, "slow": {"type": "gate"}}, own_queue=True)
+    spooled.put("a")
+
+    async def body(exporter: Exporter) -> None:
+        await eventually(lambda: kept(spooled) == {"a"})
+        await eventually(lambda: exporter.lanes["slow"]._in_flight)
+        exporter.stop()
+        await anyio.sleep(0.05)
+        GateSink.gate.set()
+
+    spooled.run(body)
+    assert (GateSink.taken, spooled.names()) == (["a"], set())
+
+
 def test_what_no_destination_takes_is_a_document_at_the_one_for_dead_letters(tmp_path: Path) -> None:
     spooled = Spooled(tmp_path, {"picky": {"type": "gate"}, "fast": FILE, "dead": LETTERS}, dead_letter="dead")
     GateSink.gate.set()
@@ -231,23 +246,29 @@ def test_a_request_is_acknowledged_when_it_was_performed_delivered_and_answered(
             scanner=scanner,
             source={"delivers": "requests", "reply": "replies"},
         )
-        (spooled.pipeline.folder / "replies").mkdir()
+        closed = spooled.pipeline.folder / "replies" / "closed"
+        closed.parent.mkdir()
         asked = {"signal_type": "sine", "frequency": 440.0, "duration": 2.0, "amplitude": 0.5}
         spooled.put("r1", json.dumps({"request_id": "r1", "config": asked}).encode())
         spooled.put("r2", b'{"request_id": "r2", "config": {"frequency": "high"}}')
 
         def replies() -> Counter[str]:
-            return Counter(path.name.partition(".")[0] for path in (spooled.pipeline.folder / "replies").iterdir())
+            return Counter(path.name.partition(".")[0] for path in closed.parent.glob("*.json"))
 
         async def body(_: Exporter) -> None:
             await eventually(lambda: replies() == {"r1": 1, "r2": 1} and spooled.names(".refused") == {"r2"})
             assert spooled.names() == {"r1"}
+            closed.touch()
+            spooled.put("r3", json.dumps({"request_id": "r3", "config": asked}).encode())
             GateSink.gate.set()
+            await eventually(lambda: len(GateSink.taken) == 2)
+            await eventually(lambda: spooled.names() == {"r3"})
+            closed.unlink()
             await eventually(lambda: not spooled.names())
 
         spooled.run(body)
-        assert len(api.paths("/scan")) == 1
-    assert len(GateSink.taken) == 1
+        assert len(api.paths("/scan")) == 2
+        assert replies() == {"r1": 1, "r2": 1, "r3": 1}
 
 
 @pytest.mark.parametrize("command", ["send", "status", "trace", "dlq list", "dlq replay"])

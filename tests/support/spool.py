@@ -43,12 +43,18 @@ class SpoolSource(Source):
             name = f"{msgspec.json.decode(reply)['request_id']}.{time.time_ns()}.json"
             (folder / name).write_bytes(reply)
 
+    async def open(self) -> None:
+        self._open = True
+
+    async def close(self) -> None:
+        self._open = False
+
     async def deliveries(self, checkpoint: Checkpoint) -> AsyncIterator[Delivery]:
         folder = Path(self.context.folder) / self.options.directory
         while True:
             files = sorted(folder.glob("*.json"))[: self.options.records]
             if files:
-                delivery, settled = _delivery(files)
+                delivery, settled = self._delivery(files)
                 yield delivery
                 await settled.wait()
             elif self.context.once:
@@ -56,32 +62,32 @@ class SpoolSource(Source):
             else:
                 await self.context.clock.sleep(0.02)
 
+    def _delivery(self, files: list[Path]) -> tuple[Delivery, anyio.Event]:
+        settled = anyio.Event()
 
-def _delivery(files: list[Path]) -> tuple[Delivery, anyio.Event]:
-    settled = anyio.Event()
-
-    async def ack() -> None:
-        for file in files:
-            file.unlink()
-        settled.set()
-
-    async def nack() -> None:
-        settled.set()
-
-    left = set(files)
-
-    async def answer(places: Sequence[int], said: Answer) -> None:
-        for file in [files[place] for place in places]:
-            left.remove(file)
-            if said == "ack":
+        async def ack() -> None:
+            for file in files:
                 file.unlink()
-            elif said == "refuse":
-                file.rename(file.with_suffix(".refused"))
-        if not left:
             settled.set()
 
-    incoming = [Incoming(file.read_bytes(), file.name, id=file.stem) for file in files]
-    return Delivery(incoming, ack=ack, nack=nack, answer=answer), settled
+        async def nack() -> None:
+            settled.set()
+
+        left = set(files)
+
+        async def answer(places: Sequence[int], said: Answer) -> None:
+            assert self._open, "a queue cannot be answered over a connection that is closed"
+            for file in [files[place] for place in places]:
+                left.remove(file)
+                if said == "ack":
+                    file.unlink()
+                elif said == "refuse":
+                    file.rename(file.with_suffix(".refused"))
+            if not left:
+                settled.set()
+
+        incoming = [Incoming(file.read_bytes(), file.name, id=file.stem) for file in files]
+        return Delivery(incoming, ack=ack, nack=nack, answer=answer), settled
 
 
 def register() -> None:

@@ -44,7 +44,8 @@ class SqsSource(Source):
     Until then its visibility is extended, so that a full journal makes no redeliveries; a message that comes twice all
     the same is known by its scan. A queue's redrive policy stays in force: nothing is deleted that was not journalled.
 
-    Needs sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility.
+    Needs sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility; with `dead_letter_queue`
+    sqs:GetQueueAttributes, to see that there is one.
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
     """
 
@@ -72,6 +73,8 @@ class SqsSource(Source):
 
     async def open(self) -> None:
         await self._blocking(self._queue.client.get)
+        if self.options.dead_letter_queue:
+            await self._blocking(self._check_redrive)
         self._held.start()
 
     async def close(self) -> None:
@@ -92,6 +95,12 @@ class SqsSource(Source):
                 idle += 1
                 if idle >= _IDLE_POLLS:
                     return
+
+    def _check_redrive(self) -> None:
+        names: Any = ["RedrivePolicy"]
+        answer = self._queue.sqs.get_queue_attributes(QueueUrl=self._queue.url, AttributeNames=names)
+        if "RedrivePolicy" not in answer.get("Attributes", {}):
+            raise Misconfigured("dead_letter_queue is true, and the queue has no RedrivePolicy; give it one")
 
     async def _receive(self) -> list[Any]:
         """What one request found; if that was all it could carry, what several more find."""

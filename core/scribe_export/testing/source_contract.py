@@ -123,6 +123,21 @@ class SourceContract:
 
         anyio.run(check)
 
+    def test_messages_are_answered_for_one_by_one(self, source: MakeSource, put: Put) -> None:
+        if not source(once=True).options.acknowledging:
+            pytest.skip("the source answers for whole deliveries")  # and so cannot be used with `buffer: none`
+
+        async def check() -> None:
+            there, taken = await self._fill(put), list[str]()
+            for _ in range(len(there)):
+                run = await self._read(source, Intake(Notes(), commits=0, then="divide"))
+                taken += run.committed
+                if not run.committed:
+                    break
+            _expect_each_once(taken, there, "every other message of each delivery acked and the rest nacked")
+
+        anyio.run(check)
+
     def test_scans_that_come_between_two_runs_are_found(self, source: MakeSource, put: Put) -> None:
         async def check() -> None:
             notes = Notes()

@@ -14,7 +14,7 @@ from scribe_export.model import Delivery
 from scribe_export.scan import read_fields
 from scribe_export.testing.expect import expect, innermost
 
-Verdict = Literal["commit", "crash", "nack"]
+Verdict = Literal["commit", "crash", "nack", "divide"]
 _GRACE = 1.0
 
 
@@ -43,6 +43,7 @@ class Intake:
 
     After `commits` deliveries are committed the others get `then`: ``"commit"`` too, ``"nack"``, or ``"crash"``: neither
     commit nor ack nor nack ever comes. A nacked delivery is followed by nacks only, as a later checkpoint may pass it.
+    ``"divide"`` acks every other message of a delivery, from the first on, and nacks the rest.
     `stop_after` ends the run when that many scans were read. `ended` says that the source returned by itself, `error`
     what it raised instead.
     """
@@ -117,6 +118,9 @@ class Intake:
     async def _settle_one(self, delivery: Delivery) -> None:
         verdict = "commit" if self.settled < self.commits else self.then
         self.settled += 1
+        if verdict == "divide":
+            await self._divide(delivery)
+            return
         seen = self.committed if verdict == "commit" else self.uncommitted
         for incoming in delivery.incoming:
             scan_id = read_fields(incoming.body).scan_id
@@ -135,3 +139,15 @@ class Intake:
         if verdict == "commit":
             self._progress.set()
             self._progress = anyio.Event()
+
+    async def _divide(self, delivery: Delivery) -> None:
+        expect(
+            delivery.answer is not None, "a source whose options say `acknowledging` yields deliveries with an `answer`"
+        )
+        assert delivery.answer is not None
+        acked = range(0, len(delivery.incoming), 2)
+        nacked = range(1, len(delivery.incoming), 2)
+        self.committed += [read_fields(delivery.incoming[place].body).scan_id for place in acked]
+        if nacked:
+            await delivery.answer(nacked, "nack")
+        await delivery.answer(acked, "ack")

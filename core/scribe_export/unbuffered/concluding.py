@@ -58,11 +58,13 @@ class Concluder:
         """No delivery waits for its acknowledgement."""
         return not self._open.total()
 
-    def hold(self, source: str, delivery: Delivery, tickets: Sequence[Ticket]) -> None:
-        """Acknowledge a delivery part by part, as it is decided."""
-        assert self._tasks is not None
+    def hold(self, source: str, delivery: Delivery, tickets: Sequence[Ticket]) -> bool:
+        """Acknowledge a delivery part by part, as it is decided; False if it is too late for that."""
+        if self._tasks is None:
+            return False
         self._open[source] += 1
         self._tasks.start_soon(self._conclude, source, delivery, tickets)
+        return True
 
     async def released(self, source: str) -> None:
         """Return when no delivery of that source is held any more."""
@@ -82,21 +84,29 @@ class Concluder:
 
     async def run(self) -> None:
         """Until the watcher ends; returns when every delivery was answered."""
-        async with anyio.create_task_group() as self._tasks:
-            await self._watcher.run()
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                await self._watcher.run()
+            finally:
+                self._tasks = None
 
     async def _conclude(self, source: str, delivery: Delivery, tickets: Sequence[Ticket]) -> None:
         watch = self._watcher.watch(tickets)
-        async with anyio.create_task_group() as tasks:
-            while news := await watch.next():
-                whole = {index: outcome for index, outcome in news.items() if outcome.known and not outcome.dead}
-                await self._answer(source, delivery, dict.fromkeys(whole, KEPT))
-                # A dead letter waits for its own destination, and the others not for it.
-                tasks.start_soon(self._conclude_dead, source, delivery, {i: news[i] for i in news if i not in whole})
-            await self._answer(source, delivery, dict.fromkeys(watch.waiting, UNDECIDED))
-        self._open[source] -= 1
-        for bell in self._bells.pop(source, ()):
-            bell.set()
+        try:
+            async with anyio.create_task_group() as tasks:
+                while news := await watch.next():
+                    whole = {index: outcome for index, outcome in news.items() if outcome.known and not outcome.dead}
+                    await self._answer(source, delivery, dict.fromkeys(whole, KEPT))
+                    if len(whole) < len(news):
+                        # A dead letter waits for its own destination, and the others not for it.
+                        rest = {index: outcome for index, outcome in news.items() if index not in whole}
+                        tasks.start_soon(self._conclude_dead, source, delivery, rest)
+                await self._answer(source, delivery, dict.fromkeys(watch.waiting, UNDECIDED))
+        finally:
+            self._open[source] -= 1
+            for bell in self._bells.pop(source, ()):
+                bell.set()
 
     async def _conclude_dead(self, source: str, delivery: Delivery, news: Mapping[int, Outcome]) -> None:
         await self._answer(source, delivery, await self._judged(source, delivery.incoming, news))
