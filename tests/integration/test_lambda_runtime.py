@@ -194,30 +194,38 @@ def notification(bucket: str, key: str, etag: str, size: int, name: str = "Objec
 
 def test_objects_that_s3_tells_of_are_read(stage: Stage, api: RuntimeApi) -> None:
     lines = b"\n".join(body(number) for number in range(1, 602))
-    put = {"Bucket": stage.bucket, "Key": "in/dt=2026 März/a+b.jsonl", "Body": lines}
-    etag = stage.s3.put_object(**put)["ETag"]  # type: ignore[arg-type]
-    told = notification(stage.bucket, put["Key"], etag, len(lines))
+    key = "in/dt=2026 März/a+b.jsonl"
+    etag = stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=lines)["ETag"]
+    told = notification(stage.bucket, key, etag, len(lines))
     gone = notification(stage.bucket, "in/gone.json", etag, 7)
-    removed = notification(stage.bucket, put["Key"], "", 0, "ObjectRemoved:Delete")
+    removed = notification(stage.bucket, key, "", 0, "ObjectRemoved:Delete")
     source = {"type": "aws_s3", "bucket": stage.bucket, "prefix": "in/", "endpoint_url": stage.front.url}
-    with stage.function(api, sources={"old": source}) as function:
+    batched = {**stage.config()["destinations"]["archive"], "key": "scans/{batch_id}.jsonl", "format": "jsonl"}
+    with stage.function(api, sources={"old": source}, destinations={"lake": batched}) as function:
         assert function.invoke({"Records": [told, gone, removed]}) is None
-        event = {
-            "detail-type": "Object Created",
-            "source": "aws.s3",
-            "detail": {
-                "bucket": {"name": stage.bucket},
-                "object": {"key": put["Key"], "size": len(lines), "etag": etag.strip('"')},
-            },
-        }
-        assert function.invoke(event) is None
-        assert function.invoke({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": stage.bucket}) is None
+        assert len(bodies(stage.s3, stage.bucket, "scans/")) == 601
         with stage.front.unavailable(), pytest.raises(FunctionError) as caught:
             function.invoke({"Records": [told]}, seconds=3)
         with pytest.raises(FunctionError, match=r"takes events of other; its sources are old \(s3://.*/in/\)"):
             function.invoke({"Records": [notification("other", "in/x.json", etag, 7)]})
     assert caught.value.kind == "Transient"
     assert set(stage.stored()) == {str(number) for number in range(1, 602)}
+
+
+def test_objects_that_eventbridge_tells_of_are_read(stage: Stage, api: RuntimeApi) -> None:
+    key = "in/dt=2026 März/a+b.json"
+    etag = stage.s3.put_object(Bucket=stage.bucket, Key=key, Body=body(1))["ETag"].strip('"')
+    event = {
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "detail": {"bucket": {"name": stage.bucket}, "object": {"key": key, "size": len(body(1)), "etag": etag}},
+    }
+    source = {"type": "aws_s3", "bucket": stage.bucket, "prefix": "in/", "endpoint_url": stage.front.url}
+    with stage.function(api, sources={"old": source}) as function:
+        assert function.invoke(event) is None
+        assert function.invoke({**event, "detail-type": "Object Deleted"}) is None
+        assert function.invoke({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": stage.bucket}) is None
+    assert stage.stored() == {"1": body(1)}
 
 
 def test_requests_in_a_queue_are_performed_and_their_scans_delivered(

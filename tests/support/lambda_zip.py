@@ -35,8 +35,9 @@ def build(folder: Path, config: Mapping[str, Any], wheel: Path, name: str = "fun
     """For the Python that runs the tests."""
     (folder / "config.yaml").write_text(json.dumps(config))
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    command = [sys.executable, ROOT / "infra/aws/lambda/build.py", "--config", folder / "config.yaml"]
-    command += ["--wheel", wheel, "--python", version, "--output", folder / name]
+    given = {"config": folder / "config.yaml", "wheel": wheel, "python": version, "output": folder / name}
+    options = [f"--{option}={value}" for option, value in given.items()]
+    command = [sys.executable, str(ROOT / "infra/aws/lambda/build.py"), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     if done.returncode:
         raise BuildFailed(done.stdout + done.stderr)
