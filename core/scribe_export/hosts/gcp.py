@@ -92,3 +92,8 @@ def _length(told: str | None, method: str) -> int:
     if not 0 <= length <= MAX_BODY:
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{length} bytes, and {MAX_BODY} is the most")
     return length
+
+
+if "K_SERVICE" in os.environ:
+    # A service whose config is wrong is not to start: https://cloud.google.com/run/docs/container-contract#env-vars
+    resident()
