@@ -40,8 +40,8 @@ class S3Source(ArchiveSource):
     """Reads what the sink wrote, in all layouts, and any other objects of JSON.
 
     Every pass lists the prefix and compares each key's ETag with the checkpoint, so that keys which come late or sort
-    before others are found, and none is taken twice. Needs s3:ListBucket and s3:GetObject; in a serverless host, where
-    the bucket's events name the objects, s3:GetObject alone.
+    before others are found, and none is taken twice. Needs s3:ListBucket and s3:GetObject. In a serverless host the
+    bucket's events name the objects, and the right to list tells an object that is gone from one that is denied.
     """
 
     options_type: ClassVar[type[Options]] = S3SourceOptions
