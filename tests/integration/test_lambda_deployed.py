@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from subprocess import run
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from support.s3 import aws_client, new_bucket
 from support.stored import bodies, versions
 
 from scribe_local.process import ServerMissing
-from scribe_local.servers import LocalServer, Simulator, find_cloud_program
+from scribe_local.servers import LocalServer, Simulator, find_ministack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,10 +41,10 @@ def until(condition: Callable[[], object], within: float) -> None:
 
 def test_the_template_is_one() -> None:
     try:
-        lint = find_cloud_program("cfn-lint", "cfn-lint")
+        lint = Path(find_ministack()).with_name("cfn-lint")
     except ServerMissing as error:
         missing(error)
-    done = run([lint, str(TEMPLATE)], capture_output=True, text=True, timeout=60)
+    done = run([str(lint), str(TEMPLATE)], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
 
 
