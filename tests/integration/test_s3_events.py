@@ -51,6 +51,7 @@ def layouts() -> Iterator[Any]:
     yield pytest.param("in/all.ndjson.gz", gzip.compress(lines + b"\n"), SCANS, id="ndjson.gz")
     yield pytest.param("in/all.parquet", parquet_file(SCANS, rows=7), SCANS, id="parquet")
     yield pytest.param("in/many.jsonl", b"\n".join(SCANS * 40), SCANS * 40, id="many")
+    yield pytest.param("in/cut.jsonl", SCANS[0] + b"\n" + SCANS[1][:9], [SCANS[0], SCANS[1][:9]], id="cut off")
     yield pytest.param("in/empty.jsonl", b"", [], id="empty")
     yield pytest.param("in/folder/", b"", [], id="folder")
 

@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -17,7 +17,6 @@ import structlog
 
 from scribe_export.errors import SourceError, Transient
 from scribe_export.hosts.arriving import Arrival, described
-from scribe_export.hosts.events import Events
 from scribe_export.hosts.process import resident
 from scribe_export.model import ScanRequest
 
@@ -43,7 +42,7 @@ def handler(event: Any, context: LambdaContext) -> Any:
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html. For S3 and EventBridge raising has
     Lambda deliver the event again. A request for a scan is answered with the completed scan.
     """
-    within = max(context.get_remaining_time_in_millis() / 1000 - MARGIN, 0.0)
+    until = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - MARGIN
     if not isinstance(event, Mapping):
         raise SourceError(f"an event is a JSON object, not {type(event).__name__}")
     if event.get("Event") == "s3:TestEvent":
@@ -52,27 +51,27 @@ def handler(event: Any, context: LambdaContext) -> Any:
     records = event.get("Records")
     if isinstance(records, list):
         if any(record.get("eventSource") == "aws:sqs" for record in records):
-            return _take_messages(records, within)
-        return _take_all(records, within)
+            return _take_messages(records, until)
+        return _take_all(records, until)
     if "detail-type" in event:
-        return _take_all([event], within)
+        return _take_all([event], until)
     if event.keys() & _REQUEST:
-        return _scan(event, context.aws_request_id, within)
+        return _scan(event, context.aws_request_id, until)
     raise SourceError(f"no event of a source, and no request for a scan: {described(event)}")
 
 
-def _take_messages(records: Sequence[Mapping[str, Any]], within: float) -> dict[str, Any]:
+def _take_messages(records: Sequence[Mapping[str, Any]], until: float) -> dict[str, Any]:
     """An answer to SQS, https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html."""
     arrivals = [Arrival(record["messageId"], record, _group(record)) for record in records]
-    settled = _settled(arrivals, within)
+    settled = _settled(arrivals, until)
     failed = [one.id for one in arrivals if settled[one.id]]
     for name in failed:
         log.warning("message comes again", message=name, reason=settled[name])
     return {"batchItemFailures": [{"itemIdentifier": name} for name in failed]}
 
 
-def _take_all(records: Sequence[Mapping[str, Any]], within: float) -> None:
-    settled = _settled([Arrival(str(number), record) for number, record in enumerate(records)], within)
+def _take_all(records: Sequence[Mapping[str, Any]], until: float) -> None:
+    settled = _settled([Arrival(str(number), record) for number, record in enumerate(records)], until)
     reasons = [reason for reason in settled.values() if reason]
     if reasons:
         raise Transient(f"{len(reasons)} of {len(records)} events not confirmed: {'; '.join(dict.fromkeys(reasons))}")
@@ -86,18 +85,18 @@ def _group(record: Mapping[str, Any]) -> str:
     return group
 
 
-def _settled(arrivals: Sequence[Arrival], within: float) -> dict[str, str]:
+def _settled(arrivals: Sequence[Arrival], until: float) -> dict[str, str]:
     """By id why each is not confirmed, empty for those that are."""
     settled: dict[str, str] = {}
-    resident().wait(partial(Events.take, arrivals=arrivals, settled=settled, within=within), within)
+    resident().wait(lambda events, within: events.take(arrivals, settled, within=within), until)
     known = dict(settled)
     return {one.id: known.get(one.id, "not confirmed in time") for one in arrivals}
 
 
-def _scan(event: Mapping[str, Any], request_id: str, within: float) -> dict[str, Any]:
+def _scan(event: Mapping[str, Any], request_id: str, until: float) -> dict[str, Any]:
     """A measurement is not lost because it could not be delivered: then its field `undelivered` says so."""
-    work = partial(Events.scan, request=msgspec.json.encode(event), request_id=request_id, within=within)
-    scanned = resident().wait(work, within)
+    request = msgspec.json.encode(event)
+    scanned = resident().wait(lambda events, within: events.scan(request, request_id, within=within), until)
     if scanned is None:
         raise Transient("the scan was not performed in time; it may still be")
     scan: dict[str, Any] = msgspec.json.decode(scanned.body)

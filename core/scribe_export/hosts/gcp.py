@@ -7,8 +7,8 @@ looked at here as well.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +17,6 @@ import structlog
 
 from scribe_export.errors import SourceError
 from scribe_export.hosts.arriving import Arrival
-from scribe_export.hosts.events import Events
 from scribe_export.hosts.process import resident
 from scribe_export.hosts.pushed import Refused, check_token
 from scribe_export.hosts.settings import push_deadline
@@ -55,11 +54,11 @@ def answer(body: bytes, authorization: str) -> tuple[HTTPStatus, str]:
     """To the body of a push, https://cloud.google.com/pubsub/docs/push#receive_push. Raises `Refused`."""
     check_token(authorization, os.environ)
     push = _push(body)
-    within = push_deadline(os.environ)
+    until = time.monotonic() + push_deadline(os.environ)
     settled: dict[str, str] = {}
     arrivals = [Arrival("push", push)]
     try:
-        resident().wait(partial(Events.take, arrivals=arrivals, settled=settled, within=within), within)
+        resident().wait(lambda events, within: events.take(arrivals, settled, within=within), until)
     except SourceError as error:
         log.error("push of nobody", reason=str(error))  # noqa: TRY400 - it is told whole
         raise Refused(HTTPStatus.NOT_FOUND, str(error)) from None

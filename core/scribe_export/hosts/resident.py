@@ -1,6 +1,7 @@
 """An exporter that outlives the invocations it serves."""
 
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -31,19 +32,18 @@ class Resident:
         self._lock = threading.Lock()
         self._life: _Life | None = None
 
-    def begin(self, work: Callable[[Events], Awaitable[T]]) -> Future[T]:
-        """Have the work begun; it goes on whether or not anybody waits for it. Raises what opening an exporter raises."""
+    def wait(self, work: Callable[[Events, float], Awaitable[T]], until: float) -> T | None:
+        """What the work comes to, which is told how many seconds it has until then (by `time.monotonic`).
+
+        None if that is not known in time, and a little: then it goes on unseen. Raises what opening an exporter raises.
+        """
         with self._lock:
             if self._life is None or self._life.over:
                 self._life = _Life(self._config)
             life = self._life
-        return life.portal.start_task_soon(work, life.events)
-
-    def wait(self, work: Callable[[Events], Awaitable[T]], within: float) -> T | None:
-        """What the work comes to, or None if that is not known `within` seconds, and a little; then it goes on unseen."""
-        begun = self.begin(work)
+        begun = life.portal.start_task_soon(work, life.events, max(until - time.monotonic(), 0.0))
         try:
-            return begun.result(within + _GRACE)
+            return begun.result(max(until - time.monotonic(), 0.0) + _GRACE)
         except TimeoutError:
             if begun.done():
                 raise
