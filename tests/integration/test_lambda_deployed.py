@@ -107,8 +107,8 @@ def deployed(
         "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
         "Bucket": bucket,
         "ScribeUrl": simulator.url,
-        "Timeout": "15",
-        "VisibilityTimeout": "15",
+        "Timeout": "10",
+        "VisibilityTimeout": "10",
         "MaxReceiveCount": "1",
         "MaximumConcurrency": "2",
     }

@@ -113,7 +113,10 @@ class _Requests(BaseHTTPRequestHandler):
         """None if who asked is there no more: its successor asks on another connection."""
         while self._there():
             with suppress(queue.Empty):
-                return self.server.api.waiting.get(timeout=0.05)
+                one = self.server.api.waiting.get(timeout=0.05)
+                if self._there():
+                    return one
+                self.server.api.waiting.put(one)
         return None
 
     def _there(self) -> bool:
