@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from support.front import Answer, Front, Received
+from support.pipeline import until
 from support.s3 import aws_client
 from support.stored import bodies
 
@@ -77,7 +78,7 @@ def new_function(client: LambdaClient, code: str, bucket: str, *, timeout: int =
         Environment={"Variables": {"BUCKET": bucket}},
         **more,
     )
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    until(lambda: client.get_function(FunctionName=name)["Configuration"]["State"] == "Active", what="the function")
     return name
 
 
