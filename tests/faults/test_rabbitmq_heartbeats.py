@@ -12,6 +12,7 @@ import pika.connection
 import pika.exceptions
 import pytest
 from support.amqp_front import AmqpFront
+from support.filed import FILES
 from support.front import Answer, Front, Received
 from support.guide import load
 from support.guide_verdicts import expected_failure, promised
@@ -104,6 +105,7 @@ def test_f32_the_connection_outlives_a_sink_that_is_slow(
             until(lambda: pipeline.status()["archive"].delivered == 11, what="delivering what came later")
             run.terminate()
             assert run.ended() == 0
+    assert held.over()
     assert front.connections == connections
     assert not run.said("source held")
     assert waiting(broker.port, queue) == 0
@@ -115,12 +117,11 @@ def test_f32_the_connection_outlives_a_scan_that_takes_long(tmp_path: Path, brok
     asks, answers, held = new_queue(broker.port), new_queue(broker.port), Held(front)
     send(broker.port, asks, json.dumps({"request_id": "long", "config": {"frequency": 440.0}}).encode())
     source = {"type": "rabbitmq", "url": front.url, "queue": asks, "delivers": "requests", "heartbeat": "1s"}
-    files = {"files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}}
     with ScriptedScribe() as api:
         api.script = lambda _, path: Scripted(body=b'{"scan_id":7}', when=held.over) if path == "/scan" else None
         sources = {"asks": source | {"reply": {"queue": answers}}}
         scanner = {"type": "scribe_api", "url": api.url}
-        with Pipeline(tmp_path / "it", files, sources=sources, scanner=scanner) as pipeline:
+        with Pipeline(tmp_path / "it", FILES, sources=sources, scanner=scanner) as pipeline:
             run = pipeline.start()
             until(lambda: held.begun, what="the scan")
             connections = front.connections

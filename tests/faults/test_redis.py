@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import redis as genuine
+from support.filed import FILES
 from support.guide import load
 from support.guide_verdicts import expected_failure, promised
 from support.pipeline import Pipeline, Run, environment, until
@@ -24,7 +25,6 @@ from scribe_local import servers
 from scribe_local.servers import LocalServer, Simulator
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("event_loop")]
-FILES = {"files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}}
 ASKS, RESULTS = "scribe:scan_requests", "scribe:scan_results"
 
 
@@ -120,6 +120,7 @@ def test_f31_what_a_killed_consumer_took_is_recovered_by_a_second(
 
 TAKER = """
 import signal, sys
+from support.filed import FILES
 from support.guide import load
 
 taker = load("Redis Queue Integration").ScribeRedisIntegration("127.0.0.1", int(sys.argv[1]))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.filed import FILES, filed
 from support.functions import SCANS, new_function
 from support.guide import load
 from support.guide_program import example
@@ -80,14 +81,9 @@ class Place:
         }
         for entry in (*sources.values(), *destinations.values()):
             entry.update(aws)
-        destinations["files"] = {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}
         scanner = {"type": "scribe_api", "url": simulator.url}
-        self.pipeline = Pipeline(folder / "it", destinations, sources=sources, scanner=scanner)
-
-    def filed(self, scan_id: int) -> Any:
-        path = self.pipeline.folder / "archive" / "scans" / f"{scan_id}.json"
-        until(path.exists, what="archiving")
-        return json.loads(path.read_bytes())
+        self.folder = folder / "it"
+        self.pipeline = Pipeline(self.folder, destinations | FILES, sources=sources, scanner=scanner)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +116,7 @@ def new_table(dynamodb: Any) -> Any:
 
 def test_what_the_class_uploads_to_s3_is_read_and_archived(guide: Any, place: Place) -> None:
     guide.integration.upload_scan_to_s3(SCAN | {"scan_id": 123}, place.bucket, "scans/2026/05/06/scan-123.json")
-    assert place.filed(123) == SCAN | {"scan_id": 123}
+    assert filed(place.folder, 123) == SCAN | {"scan_id": 123}
 
 
 def test_what_the_class_asks_for_by_sqs_is_performed_and_told_to_a_queue(guide: Any, place: Place) -> None:
@@ -136,7 +132,7 @@ def test_what_the_class_asks_for_by_sqs_is_performed_and_told_to_a_queue(guide: 
     until(lambda: bool(told()), what="telling of the scan")
     [scan] = told()
     assert scan["config"]["frequency"] == 330.0
-    assert place.filed(scan["scan_id"]) == scan
+    assert filed(place.folder, scan["scan_id"]) == scan
 
 
 def test_the_classes_item_is_refused_for_its_floats_and_ours_is_that_item(guide: Any, place: Place) -> None:

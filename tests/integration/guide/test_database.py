@@ -1,75 +1,62 @@
 """The guide's database class on the simulator's file, while a running exporter archives what it adds."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from support.filed import FILES, filed
 from support.guide import load
 from support.guide_program import example
 from support.guide_verdicts import expected_failure, promised
-from support.pipeline import Pipeline, until
+from support.pipeline import Pipeline
 from support.scribe_tables import execute, guide_database, new_database
 
 from scribe_connectors.scribe.database import ScribeDatabase
 from scribe_export.testing.records import scan_document
-from scribe_local import servers
+from scribe_local.servers import Simulator
 
 TITLE = "Direct Database Access"
 
 
 @pytest.fixture(scope="module")
-def scanner() -> Iterator[servers.Simulator]:
-    with servers.simulator(seed=7, scans=4, audio_samples=16, real_clock=True) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, scanner: servers.Simulator) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Iterator[Path]:
     """Where a run files what it finds in the database."""
-    source = {"type": "scribe_database", "path": str(scanner.database), "poll_interval": "100ms"}
-    files = {"files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}}
-    with Pipeline(tmp_path_factory.mktemp("database") / "it", files, sources={"bench": source}) as pipeline:
+    source = {"type": "scribe_database", "path": str(simulator.database), "poll_interval": "100ms"}
+    with Pipeline(tmp_path_factory.mktemp("database") / "it", FILES, sources={"bench": source}) as pipeline:
         run = pipeline.start()
         run.ready()
-        yield pipeline.folder / "archive" / "scans"
+        yield pipeline.folder
         run.terminate()
         assert run.ended() == 0
 
 
-def filed(archive: Path, scan_id: int) -> dict[str, Any]:
-    path = archive / f"{scan_id}.json"
-    until(path.exists, what=f"archiving scan {scan_id}")
-    found: dict[str, Any] = json.loads(path.read_bytes())
-    return found
-
-
-def test_every_method_works_and_what_it_adds_is_archived(scanner: servers.Simulator, archive: Path) -> None:
-    guide = load(TITLE).ScribeDatabaseIntegration(str(scanner.database))
+def test_every_method_works_and_what_it_adds_is_archived(simulator: Simulator, folder: Path) -> None:
+    guide = load(TITLE).ScribeDatabaseIntegration(str(simulator.database))
     added = guide.add_external_scan_data(scan_document(1))
     one = guide.get_scan_by_id(added)
-    assert filed(archive, added) == one
-    assert httpx.get(f"{scanner.url}/scans/{added}").json() == one
+    assert filed(folder, added) == one
+    assert httpx.get(f"{simulator.url}/scans/{added}").json() == one
     page = guide.get_scan_results(limit=2, offset=1)
-    assert [filed(archive, scan["scan_id"]) for scan in page] == page
+    assert [filed(folder, scan["scan_id"]) for scan in page] == page
     assert guide.get_scan_by_id(10_000) is None
     insights = guide.get_learning_insights()
     assert 0 < insights.pop("recent_confidence") <= 1
-    assert insights == {"total_scans": len(guide.get_scan_results()), "total_feedback": 0, "total_adaptations": 0}
     with guide.get_connection() as connection:
-        assert [row["id"] for row in connection.execute("SELECT max(id) AS id FROM scan_results")] == [added]
+        tables = {"scans": "scan_results", "feedback": "user_feedback", "adaptations": "pattern_adaptations"}
+        for name, table in tables.items():
+            [row] = connection.execute(f"SELECT count(*) AS found FROM {table}")
+            assert insights[f"total_{name}"] == row["found"]
 
 
-def test_its_main_adds_a_scan_that_is_archived(scanner: servers.Simulator, archive: Path) -> None:
-    ended = example(TITLE, folder=scanner.folder)
+def test_its_main_adds_a_scan_that_is_archived(simulator: Simulator, folder: Path) -> None:
+    ended = example(TITLE, folder=simulator.folder)
     assert ended.returncode == 0, ended.stderr
     found, insights, added = ended.stdout.splitlines()
     assert found.startswith("Found ")
     assert insights.startswith("Learning insights: {'total_scans': ")
-    scan = filed(archive, int(added.removeprefix("Added external scan with ID: ")))
+    scan = filed(folder, int(added.removeprefix("Added external scan with ID: ")))
     assert scan["response"] == {"audio_data": [0.1, 0.2, 0.3]}
 
 

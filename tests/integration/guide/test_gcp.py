@@ -19,6 +19,7 @@ import pytest
 from google.api_core.exceptions import AlreadyExists, Conflict
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery as bigquery_sdk
+from support.filed import FILES, filed
 from support.gcs import new_bucket
 from support.guide import load
 from support.guide_program import example
@@ -66,15 +67,9 @@ class Place:
     """A bucket and two topics, and a run between them."""
 
     def __init__(
-        self,
-        folder: Path,
-        guide: Any,
-        variables: dict[str, str],
-        cloud: Clients,
-        simulator: servers.Simulator,
+        self, folder: Path, guide: Any, variables: dict[str, str], cloud: Clients, simulator: servers.Simulator
     ) -> None:
-        made = guide.integration
-        self.bucket = new_bucket(made.storage_client)
+        self.bucket = new_bucket(guide.integration.storage_client)
         asks, results = cloud.topic(), cloud.topic()
         self.topic = asks.rpartition("/")[2]
         self.told = SubscriptionContents(cloud, cloud.subscription(results))
@@ -85,25 +80,15 @@ class Place:
             "archive": storage | {"bucket": self.bucket, "prefix": "scans/", "poll_interval": "100ms"},
             "asks": pubsub | {"subscription": cloud.subscription(asks).rpartition("/")[2], "delivers": "requests"},
         }
-        destinations: dict[str, dict[str, Any]] = {
-            "files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"},
-            "results": pubsub | {"topic": results.rpartition("/")[2]},
-        }
+        told = {"results": pubsub | {"topic": results.rpartition("/")[2]}}
         scanner = {"type": "scribe_api", "url": simulator.url}
-        self.pipeline = Pipeline(folder / "it", destinations, sources=sources, scanner=scanner)
-
-    def filed(self, scan_id: int) -> Any:
-        path = self.pipeline.folder / "archive" / "scans" / f"{scan_id}.json"
-        until(path.exists, what="archiving")
-        return json.loads(path.read_bytes())
+        self.folder = folder / "it"
+        self.pipeline = Pipeline(self.folder, told | FILES, sources=sources, scanner=scanner)
 
 
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory,
-    guide: Any,
-    variables: dict[str, str],
-    simulator: servers.Simulator,
+    tmp_path_factory: pytest.TempPathFactory, guide: Any, variables: dict[str, str], simulator: servers.Simulator
 ) -> Iterator[Place]:
     with clients(variables["PUBSUB_EMULATOR_HOST"]) as cloud:
         found = Place(tmp_path_factory.mktemp("gcp"), guide, variables, cloud, simulator)
@@ -124,7 +109,7 @@ def test_the_section_ends_at_a_name_that_it_does_not_import() -> None:
 
 def test_what_the_class_uploads_to_cloud_storage_is_read_and_archived(guide: Any, place: Place) -> None:
     guide.integration.upload_scan_to_gcs(SCAN | {"scan_id": 123}, place.bucket, "scans/2026/05/06/scan-123.json")
-    assert place.filed(123) == SCAN | {"scan_id": 123}
+    assert filed(place.folder, 123) == SCAN | {"scan_id": 123}
 
 
 def test_what_the_class_asks_for_by_pubsub_is_performed_and_told_to_a_topic(guide: Any, place: Place) -> None:
@@ -140,7 +125,7 @@ def test_what_the_class_asks_for_by_pubsub_is_performed_and_told_to_a_topic(guid
     until(lambda: bool(told()), what="telling of the scan")
     [scan] = told()
     assert scan["config"]["frequency"] == 330.0
-    assert place.filed(scan["scan_id"]) == scan
+    assert filed(place.folder, scan["scan_id"]) == scan
 
 
 @pytest.mark.filterwarnings("ignore:Client.dataset is deprecated:PendingDeprecationWarning")  # the guide calls it

@@ -10,6 +10,7 @@ import pika
 import pika.connection
 import pika.exceptions
 import pytest
+from support.filed import FILES, all_filed
 from support.guide import load
 from support.guide_program import example
 from support.guide_verdicts import expected_failure, promised
@@ -123,8 +124,7 @@ def test_results_of_the_guides_class_are_taken_as_scans(tmp_path: Path, broker: 
     """The guide's program performs the requests, its results go through the guide's queue into files."""
     integration = guide.ScribeRabbitMQIntegration("127.0.0.1")
     source = {"type": "rabbitmq", "url": broker.amqp_url, "queue": RESULTS, "scan_field": "result"}
-    files = {"files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}}
-    with Pipeline(tmp_path / "it", files, sources={"results": source}) as pipeline:
+    with Pipeline(tmp_path / "it", FILES, sources={"results": source}) as pipeline:
         integration.publish_scan_request(guide.ScanConfig(), "req-1")
         integration.publish_scan_request(guide.ScanConfig(frequency=220.0), "req-2")
 
@@ -138,11 +138,8 @@ def test_results_of_the_guides_class_are_taken_as_scans(tmp_path: Path, broker: 
         integration.close()
         ended = pipeline.until_idle()
         assert ended.returncode == 0, ended.stderr[-2000:]
-        scans = [json.loads(path.read_text()) for path in sorted((pipeline.folder / "archive" / "scans").iterdir())]
-        assert [(scan["scan_id"], scan["config"]["frequency"]) for scan in scans] == [
-            ("req-1", 440.0),
-            ("req-2", 220.0),
-        ]
+        scans = {name: scan["config"]["frequency"] for name, scan in all_filed(pipeline.folder).items()}
+        assert scans == {"req-1": 440.0, "req-2": 220.0}
 
 
 @pytest.mark.parametrize("arguments", [{"x-queue-type": "quorum"}, {"x-dead-letter-exchange": "dead"}])
@@ -179,9 +176,8 @@ def test_its_main_asks_and_tells_and_the_exporter_answers(
     tmp_path: Path, broker: RabbitMq, simulator: Simulator
 ) -> None:
     scanner = {"type": "scribe_api", "url": simulator.url}
-    files = {"files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}}
     with (
-        Pipeline(tmp_path / "it", files, sources={"asks": _asks(broker)}, scanner=scanner) as pipeline,
+        Pipeline(tmp_path / "it", FILES, sources={"asks": _asks(broker)}, scanner=scanner) as pipeline,
         channel(broker.port) as listener,
     ):
         listener.exchange_declare(GUIDE_EXCHANGE, "fanout")

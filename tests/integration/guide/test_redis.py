@@ -1,12 +1,12 @@
 """The guide's Redis class, and a running exporter that performs what it asks for and answers where it looks."""
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.filed import FILES, all_filed, filed
 from support.guide import load
 from support.guide_program import started
 from support.guide_verdicts import expected_failure, promised
@@ -14,7 +14,6 @@ from support.pipeline import Pipeline, until
 from support.redis_front import RedisFront
 from support.redis_looks import client
 
-from scribe_local import servers
 from scribe_local.servers import LocalServer, Simulator
 
 TITLE = "Redis Queue Integration"
@@ -22,11 +21,12 @@ ASKS, RESULTS, STATUS = "scribe:scan_requests", "scribe:scan_results", "scribe:s
 pytestmark = pytest.mark.usefixtures("event_loop")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LocalServer]:
-    """One without anybody else's requests: the guide's queues have fixed names."""
-    with servers.redis() as own:
-        yield own
+@pytest.fixture
+def server(redis: LocalServer) -> LocalServer:
+    """Without requests and results of others: the guide's queues have fixed names."""
+    with client(redis.port) as looking:
+        looking.delete(ASKS, RESULTS)
+    return redis
 
 
 @pytest.fixture
@@ -45,12 +45,7 @@ def answering(folder: Path, server: LocalServer, simulator: Simulator) -> Pipeli
     """Performs the guide's requests, answers them, and files the scans."""
     asks: dict[str, Any] = {"type": "redis", "url": f"redis://{server.address}", "delivers": "requests"}
     asks |= {"list": ASKS, "reply": {"list": RESULTS}}
-    files = {"files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}}
-    return Pipeline(folder, files, sources={"asks": asks}, scanner={"type": "scribe_api", "url": simulator.url})
-
-
-def archived(pipeline: Pipeline) -> list[Any]:
-    return [json.loads(path.read_bytes()) for path in (pipeline.folder / "archive" / "scans").glob("*.json")]
+    return Pipeline(folder, FILES, sources={"asks": asks}, scanner={"type": "scribe_api", "url": simulator.url})
 
 
 # Its sleep is not awaited, see below.
@@ -65,11 +60,10 @@ def test_what_the_class_asks_for_is_performed_archived_and_found_by_get_scan_res
             assert integration.enqueue_scan_request(ask, f"scan-{number}") == f"scan-{number}"
         results = [integration.get_scan_result(f"scan-{number}", timeout=30) for number in range(3)]
         assert [result["config"]["frequency"] for result in results] == [220, 440, 880]
-        until(lambda: len(archived(pipeline)) == 3, what="archiving the scans")
+        assert [filed(pipeline.folder, one["scan_id"]) for one in results] == results
         run.terminate()
         assert run.ended() == 0
-    found = {one["scan_id"]: one for one in archived(pipeline)}
-    assert [found[one["scan_id"]] for one in results] == results
+    assert len(all_filed(pipeline.folder)) == 3
     assert integration.redis_client.llen(RESULTS) == 0
 
 
