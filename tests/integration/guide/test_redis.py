@@ -23,9 +23,10 @@ pytestmark = pytest.mark.usefixtures("event_loop")
 
 @pytest.fixture
 def server(redis: LocalServer) -> LocalServer:
-    """Without requests and results of others: the guide's queues have fixed names."""
+    """Without requests, results and listeners of others: the guide's names are fixed."""
     with client(redis.port) as looking:
         looking.delete(ASKS, RESULTS)
+        looking.client_kill_filter(_type="pubsub")
     return redis
 
 
