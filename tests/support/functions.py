@@ -60,11 +60,13 @@ SCANS = """
 """Stands for the guide's ``scribe-scan-function``."""
 
 
-def new_function(client: LambdaClient, code: str, bucket: str, *, timeout: int = 30, **more: Any) -> str:
-    """Make a function with a name of its own that may write to `bucket`; once it can be invoked, its name."""
+def new_function(
+    client: LambdaClient, code: str, bucket: str, *, name: str | None = None, timeout: int = 30, **more: Any
+) -> str:
+    """Make a function that may write to `bucket`; once it can be invoked, its name: one of its own, unless given."""
     if bucket:
         _let_all_write(client.meta.endpoint_url, bucket)
-    name = f"test-{uuid4()}"
+    name = name or f"test-{uuid4()}"
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as zipped:
         zipped.writestr("main.py", textwrap.dedent(code))
