@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -117,6 +118,16 @@ def dataset(bigquery_client: Client) -> str:
     from support.bigquery import new_dataset
 
     return new_dataset(bigquery_client)
+
+
+@pytest.fixture
+def event_loop() -> Iterator[None]:
+    """A loop of this thread, whose time the guide's messages tell."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 @pytest.fixture(params=["ministack", pytest.param("moto", marks=pytest.mark.again)])

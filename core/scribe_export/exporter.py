@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import anyio
 import msgspec
@@ -14,7 +14,8 @@ from anyio.abc import TaskGroup
 
 from scribe_export import config as configuration
 from scribe_export.accepted import Accepted
-from scribe_export.claims import ClaimHolder, ClaimStore
+from scribe_export.assembly import Assembly
+from scribe_export.claims import ClaimStore
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.config import Buffer, Config
 from scribe_export.errors import InvalidScan, JournalUnusable, Undelivered
@@ -24,15 +25,13 @@ from scribe_export.identify import Identifier, Origin
 from scribe_export.intake import Intake
 from scribe_export.interface import Sink, Source
 from scribe_export.journal.destinations import DestinationRow, register
-from scribe_export.journal.ingest import ConflictMasks, Ingested, last_seq
+from scribe_export.journal.ingest import Ingested, last_seq
 from scribe_export.journal.opening import OpenJournal, mark_damaged, open_in_memory, open_journal
 from scribe_export.journal.recover import RecoveryReport
 from scribe_export.journal.store import Store
 from scribe_export.lane.head import Head
 from scribe_export.lane.lane import Lane
 from scribe_export.model import Incoming
-from scribe_export.options import BreakerOptions, SinkOptions
-from scribe_export.patterns import CircuitBreaker, RetryPolicy
 from scribe_export.requests.performing import SOURCE, Requests
 from scribe_export.requests.replying import Replier
 from scribe_export.requests.taking import RequestIntake
@@ -232,6 +231,7 @@ class Exporter:
         return open_journal(self.config.state_folder, quota=self.config.journal.quota, clock=self.clock)
 
     async def _build(self) -> None:
+        parts = Assembly(self.config, clock=self.clock, rng=self._rng, once=self._once)
         self.rows = await self.store.do(lambda db: register(db, self.config.destinations))
         newest = await self.store.do(last_seq)
         if self.buffer == "none":
@@ -239,16 +239,21 @@ class Exporter:
             self.concluder = Concluder(self._watcher, self._post if self.config.dead_letter else None)
         self.head = Head(newest)
         for name, built in self.config.destinations.items():
-            sink = cast("Sink", built.connector(built.options, self.config.context(name, clock=self.clock)))
-            self.sinks[name] = sink
-            self.claims[name] = self._claim_store(built.options)
+            self.sinks[name] = parts.sink(name)
+            self.claims[name] = parts.claim_store(built.options)
             if self._with_lanes:
-                self.lanes[name] = self._lane(self.rows[name], sink)
+                self.lanes[name] = parts.lane(
+                    self.rows[name],
+                    self.sinks[name],
+                    store=self.store,
+                    head=self.head,
+                    claims=self.claims[name],
+                    told=self._watcher.ring if self._watcher else None,
+                )
         bit_of = {name: row.id for name, row in self.rows.items()}
         self.router = Router(
             {name: bit for name, bit in bit_of.items() if name != self.config.dead_letter}, self.config.rules
         )
-        policies = {row.id: self.config.destinations[name].options.on_conflict for name, row in self.rows.items()}
         self.intake = Intake(
             store=self.store,
             head=self.head,
@@ -259,10 +264,7 @@ class Exporter:
                 max_record=self.config.journal.max_record,
                 assume=self.config.assume_timezone,
             ),
-            conflicts=ConflictMasks(
-                dead_letter=sum(1 << bit for bit, policy in policies.items() if policy == "dead_letter"),
-                keep=sum(1 << bit for bit, policy in policies.items() if policy == "keep"),
-            ),
+            conflicts=parts.conflicts(self.rows),
             clock=self.clock,
         )
         history = self.config.journal.history
@@ -281,22 +283,21 @@ class Exporter:
                 self.requests.on_end(self._watcher.ring)
         if self._with_sources or self.concluder:
             for name in self.config.sources:
-                source = self._source(name)
-                self._takers[name] = self._taker(name, source)
+                source = parts.source(name)
+                taker = self._takers[name] = self._taker(name, source, parts)
                 if self._with_sources:
-                    self.feeds.append(self._feed(name, source))
+                    feed = Feed(
+                        name, source, intake=taker, store=self.store, clock=self.clock, concluder=self.concluder
+                    )
+                    self.feeds.append(feed)
 
-    def _feed(self, name: str, source: Source) -> Feed:
-        taker = self._takers[name]
-        return Feed(name, source, intake=taker, store=self.store, clock=self.clock, concluder=self.concluder)
-
-    def _taker(self, name: str, source: Source) -> Taker:
+    def _taker(self, name: str, source: Source, parts: Assembly) -> Taker:
         if source.options.delivers == "scans" or self.requests is None:
             return self.intake
         told = [self.requests.ring]
         if source.replies:
             moved = self._watcher.ring if self._watcher else None
-            replier = Replier(name, self._source(name), store=self.store, clock=self.clock, told=moved)
+            replier = Replier(name, parts.source(name), store=self.store, clock=self.clock, told=moved)
             self.repliers.append(replier)
             self.requests.on_end(replier.ring)
             told.append(replier.ring)
@@ -309,52 +310,6 @@ class Exporter:
         for scan in scans:
             scan.mask, scan.failed = 1 << self.rows[self.config.dead_letter or ""].id, {}
         return [result.seq for result in await self.intake.commit(scans, origin)]
-
-    def _source(self, name: str) -> Source:
-        built = self.config.sources[name]
-        return cast(
-            "Source", built.connector(built.options, self.config.context(name, clock=self.clock, once=self._once))
-        )
-
-    def _lane(self, row: DestinationRow, sink: Sink) -> Lane:
-        options = sink.options
-        breaker = self._breaker(options.breaker)
-        retry = RetryPolicy(
-            options.retry.max_attempts,
-            options.retry.base_delay,
-            options.retry.max_delay,
-            rng=self._rng,
-            clock=self.clock,
-        )
-        return Lane(
-            row,
-            sink,
-            store=self.store,
-            head=self.head,
-            clock=self.clock,
-            retry=retry,
-            breaker=breaker,
-            claims=self.claims[row.name],
-            assume=self.config.assume_timezone,
-            told=self._watcher.ring if self._watcher else None,
-        )
-
-    def _claim_store(self, options: SinkOptions) -> ClaimStore | None:
-        name = options.oversize.destination
-        if name is None:
-            return None
-        built = self.config.destinations[name]
-        holder = built.connector(built.options, self.config.context(name, clock=self.clock))
-        return ClaimStore(name, cast("ClaimHolder", holder), self._breaker(built.options.breaker))
-
-    def _breaker(self, options: BreakerOptions) -> CircuitBreaker:
-        return CircuitBreaker(
-            options.failure_threshold,
-            options.timeout,
-            failure_rate=options.failure_rate,
-            window=options.window,
-            clock=self.clock,
-        )
 
     async def _deliver_all(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -379,7 +334,7 @@ class Exporter:
         if self.failure is None:
             self.failure = error
             log.critical("journal unusable, stopping", reason=str(error))
-            if "damaged" in str(error):
+            if "damaged" in str(error) and self._journal.folder:
                 mark_damaged(self.config.state_folder, str(error))
         self.stop()
         self._tasks.cancel_scope.cancel()

@@ -1,8 +1,9 @@
 """The guide's own functions, one scan after another, for seven destinations: what scribe-export is measured beside.
 
 Run with the local cloud's endpoints as JSON; prints CPU microseconds a scan and scans a second. The guide's code is run
-as it stands, but for what keeps it from running at all: its DynamoDB item holds floats, which boto3 refuses, so that scan
-is decoded with decimals. To SQS, Pub/Sub and Lambda it sends the scan's config alone, a fiftieth of the scan.
+as it stands, but for what keeps it from running at all: a name that it does not import, and its DynamoDB item's floats,
+which boto3 refuses, so that scan is decoded with decimals. To SQS, Pub/Sub and Lambda it sends the scan's config alone,
+a fiftieth of the scan.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.scans import bodies
-from support.guide import guide_classes
+from support.guide import load
 
 SCANS = 150
 WARM = 5
@@ -33,20 +34,14 @@ def integrations(endpoints: dict[str, Any]) -> tuple[Any, Any]:
         "PUBSUB_EMULATOR_HOST": endpoints["pubsub"],
         "BIGQUERY_EMULATOR_HOST": endpoints["bigquery"],
     }
-    import asyncio
-
-    import boto3
     import google.auth
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import bigquery, pubsub_v1, storage
 
     anonymous: Any = AnonymousCredentials()
-    given = {"json": json, "asyncio": asyncio, "boto3": boto3, "storage": storage, "pubsub_v1": pubsub_v1}
-    given |= {"bigquery": bigquery, "Dict": dict, "Any": Any, "ScanConfig": SimpleNamespace, "print": _silent}
-    classes = guide_classes("ScribeAWSIntegration", "ScribeGCPIntegration", given=given)
     with mock.patch.object(google.auth, "default", return_value=(anonymous, endpoints["project"])):
-        google = classes["ScribeGCPIntegration"](endpoints["project"])
-    return classes["ScribeAWSIntegration"](endpoints["region"]), google
+        section = load("Google Cloud Integration", print=_silent, Dict=dict)
+        google = section.ScribeGCPIntegration(endpoints["project"])
+    return load("AWS Integration", print=_silent).ScribeAWSIntegration(endpoints["region"]), google
 
 
 def deliver(aws: Any, gcp: Any, endpoints: dict[str, Any], body: bytes) -> None:

@@ -1,28 +1,30 @@
 """Redis and those who read it die: nothing that was pushed is lost, and no request is performed twice."""
 
-import asyncio
 import json
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 import redis as genuine
-from support.guide import guide_classes
-from support.pipeline import Pipeline, Run, until
+from support.filed import FILES
+from support.guide import load
+from support.guide_verdicts import expected_failure, promised
+from support.pipeline import Pipeline, Run, environment, until
 from support.records import body
-from support.redis_front import LOST, RESET, Command, RedisFront
+from support.redis_front import RESET, Command, RedisFront
 from support.redis_looks import client, new_name
 
 from scribe_local import servers
 from scribe_local.servers import LocalServer, Simulator
 
-pytestmark = pytest.mark.timeout(120)
-FILES = {"files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}}
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("event_loop")]
 ASKS, RESULTS = "scribe:scan_requests", "scribe:scan_results"
 
 
@@ -70,20 +72,7 @@ def performed(scanner: Simulator) -> int:
 
 
 def guide() -> Any:
-    given = {"redis": genuine, "json": json, "asyncio": asyncio, "Dict": dict, "Any": Any, "Optional": Optional}
-    from dataclasses import dataclass
-
-    return guide_classes("ScanConfig", "ScribeRedisIntegration", given={**given, "dataclass": dataclass})
-
-
-@pytest.fixture(autouse=True)
-def _loop() -> Iterator[None]:
-    """The guide asks for the thread's loop to tell the time."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
+    return load("Redis Queue Integration")
 
 
 class Killing:
@@ -104,6 +93,7 @@ class Killing:
 def test_f31_what_a_killed_consumer_took_is_recovered_by_a_second(
     tmp_path: Path, redis: LocalServer, moment: str
 ) -> None:
+    """F-31: a consumer is killed between BLMOVE and its commit, and another with a name of its own takes over."""
     name = new_name("scans")
     command = (b"LLEN", name.encode()) if moment.startswith("between") else (b"LREM",)
     with client(redis.port) as looking, RedisFront(redis.port) as front:
@@ -128,60 +118,44 @@ def test_f31_what_a_killed_consumer_took_is_recovered_by_a_second(
             assert not looking.exists(name, held)
 
 
-def test_f31_contrast_the_guides_brpop_loses_what_a_dead_consumer_took(redis: LocalServer, tmp_path: Path) -> None:
-    with client(redis.port) as looking, RedisFront(redis.port) as front:
-        looking.delete(ASKS)
-        naive = guide()["ScribeRedisIntegration"]("127.0.0.1", front.port)
-        ask = guide()["ScanConfig"]()
-        for number in range(3):
-            naive.enqueue_scan_request(ask, f"r{number}")
-        lost_once: list[Command] = []
+TAKER = """
+import signal, sys
+from support.filed import FILES
+from support.guide import load
 
-        def lose(command: Command) -> bytes | None:
-            if command[0] == b"BRPOP" and not lost_once:
-                lost_once.append(command)
-                return LOST
-            return None
-
-        with front.scripted(lose):
-            found = [naive.dequeue_scan_request() for _ in range(3)]
-        naive.redis_client.close()
-        assert lost_once
-        ids = {one["request_id"] for one in found if one}
-        assert ids == {"r1", "r2"}, "BRPOP took r0, and its answer was lost with it"
-        assert looking.llen(ASKS) == 0
+taker = load("Redis Queue Integration").ScribeRedisIntegration("127.0.0.1", int(sys.argv[1]))
+print(taker.dequeue_scan_request()["request_id"], flush=True)
+signal.pause()
+"""
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'sleep' was never awaited:RuntimeWarning")
-def test_the_guides_class_asks_and_finds_its_results(tmp_path: Path, own: LocalServer, simulator: Simulator) -> None:
-    before = performed(simulator)
-    classes = guide()
-    integration = classes["ScribeRedisIntegration"]("127.0.0.1", own.port)
-    with on_request(tmp_path / "it", f"redis://{own.address}", simulator) as pipeline:
-        run = pipeline.start()
-        for number, frequency in enumerate((220, 440, 880)):
-            ask = classes["ScanConfig"](frequency=frequency, duration=1.0)
-            assert integration.enqueue_scan_request(ask, f"scan-{number}") == f"scan-{number}"
-        results = [integration.get_scan_result(f"scan-{number}", timeout=30) for number in range(3)]
-        assert [result["config"]["frequency"] for result in results] == [220, 440, 880]
-        ids = sorted(str(result["scan_id"]) for result in results)
-        until(lambda: archived(pipeline.folder) == ids, what="archiving the scans")
-        run.terminate()
-        assert run.ended() == 0
-        assert integration.redis_client.llen(RESULTS) == 0
-        assert performed(simulator) == before + 3
-    integration.redis_client.close()
+def test_f31_contrast_the_guides_brpop_loses_what_a_dead_consumer_took(redis: LocalServer) -> None:
+    """F-31, the contrast: a consumer of the guide is killed before it has done anything with what it took."""
+    section = guide()
+    second = section.ScribeRedisIntegration("127.0.0.1", redis.port)
+    second.redis_client.delete(ASKS)
+    for number in range(3):
+        second.enqueue_scan_request(section.ScanConfig(), f"r{number}")
+    command = [sys.executable, "-c", TAKER, str(redis.port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as first:
+        assert first.stdout
+        assert first.stdout.readline() == "r0\n"
+        first.kill()
+    found = {one["request_id"] for _ in range(3) if (one := second.dequeue_scan_request())}
+    second.redis_client.close()
+    with expected_failure("ScribeRedisIntegration.dequeue_scan_request: its taker dies"):
+        promised(len(found) == 3, instead=f"{3 - len(found)} of 3 requests was lost")
 
 
 def test_redis_restarted_mid_load_loses_nothing_and_no_request_is_performed_twice(
     tmp_path: Path, own: LocalServer, simulator: Simulator
 ) -> None:
     before, asked = performed(simulator), [f"scan-{number}" for number in range(30)]
-    classes = guide()
-    integration = classes["ScribeRedisIntegration"]("127.0.0.1", own.port)
+    section = guide()
+    integration = section.ScribeRedisIntegration("127.0.0.1", own.port)
     with on_request(tmp_path / "it", f"redis://{own.address}", simulator, max_records=5, max_unacked=5) as pipeline:
         for name in asked:
-            integration.enqueue_scan_request(classes["ScanConfig"](duration=0.5), name)
+            integration.enqueue_scan_request(section.ScanConfig(duration=0.5), name)
         pipeline.start()
         for round_of_kills in range(3):
             until(lambda n=round_of_kills: len(replied(own)) > 5 * n, what="replies", within=40)  # type: ignore[misc]
@@ -201,11 +175,11 @@ def test_a_killed_exporter_performs_no_request_twice_and_answers_all(
     tmp_path: Path, own: LocalServer, simulator: Simulator
 ) -> None:
     before, asked = performed(simulator), [f"scan-{number}" for number in range(20)]
-    classes = guide()
-    integration = classes["ScribeRedisIntegration"]("127.0.0.1", own.port)
+    section = guide()
+    integration = section.ScribeRedisIntegration("127.0.0.1", own.port)
     with on_request(tmp_path / "it", f"redis://{own.address}", simulator, max_records=4) as pipeline:
         for name in asked:
-            integration.enqueue_scan_request(classes["ScanConfig"](duration=0.5), name)
+            integration.enqueue_scan_request(section.ScanConfig(duration=0.5), name)
         for count in (2, 8):
             run = pipeline.start()
             until(lambda n=count: len(replied(own)) >= n, what="replies", within=40)  # type: ignore[misc]

@@ -221,6 +221,7 @@ def _share(message: str) -> int:
 def test_messages_that_come_again_are_known_and_none_is_left_behind(
     tmp_path: Path, front: Front, sqs: SQSClient
 ) -> None:
+    """F-27: each scan is delivered once, and as many duplicates are counted as were brought about."""
     oracle = Oracle()
     url = new_queue(sqs)
     for start in range(1, 201, 10):
@@ -237,8 +238,10 @@ def test_messages_that_come_again_are_known_and_none_is_left_behind(
     ):
         finished = pipeline.until_idle("--max-wait", "60s")
         [(duplicates,)] = pipeline.query("SELECT value FROM meta WHERE key = 'duplicates'")
+        delivered = pipeline.status()["files"].delivered
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert str(oracle.compare(held_in(tmp_path / "it" / "held"))) == "no difference"
+    assert delivered == 200
     injected = sum(count - 1 for count in fake.handed_out.values())
     assert injected >= 20
     assert sum(fake.failed_deletes.values()) >= 5

@@ -5,6 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigque
 """
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,16 +240,20 @@ def test_a_column_added_while_a_connection_is_open_is_told_to_it(
     bigquery_client: bq.Client, writer: BigQueryWriteClient, table: bq.Table
 ) -> None:
     stream = f"{_path(table)}/streams/_default"
+    answered = threading.Event()
 
     def requests() -> Iterator[types.AppendRowsRequest]:
         yield proto_request(stream, ROW, _rows(1))
+        assert answered.wait(30)  # the client asks for the next request before the server has seen this one
         table.schema = [*table.schema, bq.SchemaField("new", "STRING")]
         bigquery_client.update_table(table, ["schema"])
         data = proto_request(stream, ROW, _rows(2)).proto_rows
         yield types.AppendRowsRequest(proto_rows=types.AppendRowsRequest.ProtoData(rows=data.rows))
 
-    before, after = writer.append_rows(requests(), timeout=30)
-    assert "updated_schema" not in before
+    answers = iter(writer.append_rows(requests(), timeout=30))
+    assert "updated_schema" not in next(answers)
+    answered.set()
+    after = next(answers)
     assert [field.name for field in after.updated_schema.fields] == ["id", "document", "tags", "new"]
     assert _stored(bigquery_client, table) == [1, 2]
 

@@ -1,7 +1,6 @@
 import shutil
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,14 +10,12 @@ from typing import Any
 
 import anyio
 import pytest
-from support.eventually import eventually
 from support.missing import missing
 from support.scripted_scribe import Answer, ScriptedScribe
 from support.stepped_clock import SteppedClock
 
 from scribe_connectors.scribe.client import (
     AsyncScribeClient,
-    BatchScansFailed,
     ScanConfig,
     ScribeClient,
     speaks_against,
@@ -237,44 +234,6 @@ def test_the_breaker_rests_an_api_that_is_down_and_not_one_that_refuses(
         api.script = lambda _, __: None
         clock.pass_time(30)
         assert client.scan_bytes(9) == api.scans[9]
-
-
-@pytest.mark.anyio
-async def test_one_failure_of_a_batch_loses_no_other_result(api: ScriptedScribe) -> None:
-    asked = [ScanConfig(frequency=float(number)) for number in range(1, 8)]
-    asked[3] = ScanConfig(frequency=float("nan"))
-    async with AsyncScribeClient(api.url, retry=ONCE) as client:
-        with pytest.raises(BatchScansFailed, match=r"1 of 7 scans failed, first number 4: frequency") as caught:
-            await client.batch_scans(asked)
-    assert [result is None for result in caught.value.results] == [False] * 3 + [True] + [False] * 3
-    assert isinstance(caught.value.errors[3], Rejected)
-    assert len(api.scans) == 6
-
-
-@pytest.mark.anyio
-async def test_a_batch_has_only_so_many_scans_in_flight(api: ScriptedScribe) -> None:
-    api.script = lambda _, __: Answer(hang=True)
-    async with AsyncScribeClient(api.url, timeout=5, retry=ONCE) as client, anyio.create_task_group() as group:
-        group.start_soon(client.batch_scans, [ScanConfig()] * 9)
-        await eventually(lambda: len(api.requests) == 4)
-        with pytest.raises(TimeoutError):  # time for a fifth, which must not come
-            await eventually(lambda: len(api.requests) > 4, within=0.1)
-        assert len(api.requests) == 4
-        group.cancel_scope.cancel()
-
-
-@pytest.mark.anyio
-async def test_results_of_a_batch_stand_in_the_order_asked(api: ScriptedScribe) -> None:
-    lock = threading.Lock()
-
-    def echo(method: str, target: str) -> Answer | None:
-        with lock:
-            return Answer(body=b'{"scan_id":1,"config":' + api.requests[-1].body + b"}")
-
-    api.script = echo
-    async with AsyncScribeClient(api.url) as client:
-        results = await client.batch_scans([ScanConfig(frequency=float(n)) for n in range(20)])
-    assert [result["config"]["frequency"] for result in results] == list(range(20))
 
 
 def test_the_key_is_shown_nowhere(api: ScriptedScribe) -> None:

@@ -95,6 +95,17 @@ async def test_an_event_has_its_scan_fetched_whole_and_no_list_asked_for(
 
 
 @in_loop
+async def test_an_event_needs_nothing_but_the_scans_id(api: ScriptedScribe, events: ScriptedEvents) -> None:
+    notebook = Notebook()
+    async with running(api, events, notebook) as logs:
+        await quiet(api, events)
+        put = api.put(7)
+        events.say({"type": "scan_completed", "scan_id": 7})
+        await eventually(lambda: notebook.bodies == put)
+    assert not said(logs, "event not understood")
+
+
+@in_loop
 async def test_frames_that_come_twice_or_in_another_order_bring_each_scan_once(
     api: ScriptedScribe, events: ScriptedEvents
 ) -> None:

@@ -11,7 +11,6 @@ import websockets
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from support.eventually import eventually
-from support.guide import guide_classes
 from support.loop import in_loop
 from websockets.asyncio.client import ClientConnection
 
@@ -110,31 +109,6 @@ async def test_the_key_is_wanted_as_by_the_rest_api() -> None:
             assert refused.value.response.status_code == 401
         async with websockets.connect(ws_url(server), additional_headers={"X-API-Key": "s3cret"}) as socket:
             assert (await subscribed(socket))["type"] == "system_status"
-
-
-@in_loop
-async def test_the_guides_own_client_is_told_of_scans_alerts_and_status(simulator: servers.Simulator) -> None:
-    lines: list[str] = []
-    given = {
-        "asyncio": asyncio,
-        "websockets": websockets,
-        "json": json,
-        "Dict": dict,
-        "Any": Any,
-        "print": lines.append,
-    }
-    client = guide_classes("ScribeWebSocketClient", given=given)["ScribeWebSocketClient"](ws_url(simulator))
-    await client.connect()
-    await client.subscribe_to_scans()
-    listening = asyncio.create_task(client.listen_for_updates())
-    await eventually(lambda: any(line.startswith("System status: ready, Load: ") for line in lines))
-    performed = await scan(simulator, **FAINT)
-    confidence = performed["interpretation"]["confidence_scores"]["overall"]
-    await eventually(lambda: f"Scan {performed['scan_id']} completed:" in lines)
-    await eventually(lambda: f"  Confidence: {confidence:.1%}" in lines)
-    await eventually(lambda: any(line.startswith("ALERT [alert]: scan ") for line in lines))
-    await client.websocket.close()
-    await asyncio.wait_for(listening, 10)
 
 
 @in_loop

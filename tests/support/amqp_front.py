@@ -10,6 +10,7 @@ from typing import Self
 import pamqp.frame
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
+from pamqp.heartbeat import Heartbeat
 
 from scribe_local.process import free_port
 
@@ -19,7 +20,7 @@ Message = tuple[Basic.Publish, ContentHeader, bytes]
 
 class AmqpFront:
     """`port` passes on to the broker. `requests` counts connections and published messages; `published` are the latter,
-    `acks` the acknowledgements of consumers.
+    `acks` the acknowledgements of consumers, `heartbeats` counts theirs.
 
     A message that `change` is true of goes to the exchange and routing key that it gives instead.
     """
@@ -28,6 +29,7 @@ class AmqpFront:
         self.port = free_port()
         self.requests = 0
         self.connections = 0
+        self.heartbeats = 0
         self.published: list[Message] = []
         self.acks: list[Basic.Ack] = []
         self.down = self.losing = False
@@ -119,6 +121,7 @@ class AmqpFront:
         _, channel, value = pamqp.frame.unmarshal(frame)
         if isinstance(value, Basic.Ack):
             self.acks.append(value)
+        self.heartbeats += isinstance(value, Heartbeat)
         if isinstance(value, Basic.Publish):
             self.requests += 1
             message[:] = [value]

@@ -39,6 +39,10 @@ Meddling = tuple[Callable[[Received], bytes], Callable[[Received, bytes], bytes]
 """What becomes of a request's body on its way there, and of the answer's on its way back."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # a sink opens dozens of connections at once
+
+
 class Front:
     """Listens on a free port of 127.0.0.1; a context manager.
 
@@ -62,7 +66,7 @@ class Front:
         self._losing: Callable[[Received], bool] = _none
         self._shortened: Callable[[Received, bytes], bytes] = _whole
         self._refused = ""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._scheme = "https" if tls else "http"
         if tls:

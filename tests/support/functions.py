@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from support.front import Answer, Front, Received
+from support.pipeline import until
 from support.s3 import aws_client
 from support.stored import bodies
 
@@ -59,11 +60,13 @@ SCANS = """
 """Stands for the guide's ``scribe-scan-function``."""
 
 
-def new_function(client: LambdaClient, code: str, bucket: str, *, timeout: int = 30, **more: Any) -> str:
-    """Make a function with a name of its own that may write to `bucket`; once it can be invoked, its name."""
+def new_function(
+    client: LambdaClient, code: str, bucket: str, *, name: str | None = None, timeout: int = 30, **more: Any
+) -> str:
+    """Make a function that may write to `bucket`; once it can be invoked, its name: one of its own, unless given."""
     if bucket:
         _let_all_write(client.meta.endpoint_url, bucket)
-    name = f"test-{uuid4()}"
+    name = name or f"test-{uuid4()}"
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as zipped:
         zipped.writestr("main.py", textwrap.dedent(code))
@@ -77,7 +80,7 @@ def new_function(client: LambdaClient, code: str, bucket: str, *, timeout: int =
         Environment={"Variables": {"BUCKET": bucket}},
         **more,
     )
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    until(lambda: client.get_function(FunctionName=name)["Configuration"]["State"] == "Active", what="the function")
     return name
 
 

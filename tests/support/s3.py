@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,19 +18,9 @@ if TYPE_CHECKING:
 
 def s3_client(url: str, *, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> S3Client:
     """A client that never retries, so that a test sees every answer."""
-    return boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        config=Config(
-            connect_timeout=10,
-            read_timeout=10,
-            retries={"total_max_attempts": 1},
-            s3={"addressing_style": "path"},
-        ),
-    )
+    settings: Any = {"connect_timeout": 10, "read_timeout": 10, "s3": {"addressing_style": "path"}}
+    client: S3Client = _made(url, "s3", access_key, secret_key, **settings)
+    return client
 
 
 def new_bucket(client: S3Client, *, versioned: bool = False) -> str:
@@ -43,11 +34,22 @@ def new_bucket(client: S3Client, *, versioned: bool = False) -> str:
 
 def aws_client(url: str, service: str) -> Any:
     """A client of another service of the local server."""
-    return boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION).client(
-        service,  # type: ignore[call-overload]  # the stubs list every service by name
-        endpoint_url=url,
-        config=Config(retries={"total_max_attempts": 1}),
-    )
+    return _made(url, service, ACCESS_KEY, SECRET_KEY)
+
+
+_SESSION = boto3.Session(region_name=REGION)  # one reads the descriptions of the services once, in 0.3 s
+_MAKING = threading.Lock()
+
+
+def _made(url: str, service: str, access_key: str, secret_key: str, **settings: Any) -> Any:
+    with _MAKING:
+        return _SESSION.client(
+            service,  # type: ignore[call-overload]  # the stubs list every service by name
+            endpoint_url=url,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            config=Config(retries={"total_max_attempts": 1}, **settings),
+        )
 
 
 def new_user(server: LocalServer, bucket: str, *actions: str, name: str | None = None) -> dict[str, str]:

@@ -4,31 +4,21 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
-from support.guide import guide_classes
+from support.guide import load
 
 from scribe_export.testing.destination import Destination
 from scribe_export.testing.records import scan_document
 from scribe_local.store import Store
 
 PARTS = ("signals", "response", "features", "interpretation", "config")
-_GIVEN = {
-    "sqlite3": sqlite3,
-    "json": json,
-    "datetime": datetime,
-    "Dict": dict,
-    "List": list,
-    "Optional": Optional,
-    "contextmanager": contextmanager,
-}
 
 
 def guide_database(path: Path) -> Any:
     """The guide's `ScribeDatabaseIntegration` on a file."""
-    return guide_classes("ScribeDatabaseIntegration", given=_GIVEN)["ScribeDatabaseIntegration"](str(path))
+    return load("Direct Database Access").ScribeDatabaseIntegration(str(path))
 
 
 def new_database(path: Path) -> Path:

@@ -17,7 +17,7 @@ import msgspec
 
 @dataclass
 class Answer:
-    """What to do with one request instead of answering it truly."""
+    """What to do with one request instead of answering it truly; `when` says from when on."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -27,6 +27,7 @@ class Answer:
     cut: bool = False
     drip_headers: bool = False
     drip_body: bool = False
+    when: Callable[[], bool] | None = None
 
 
 @dataclass
@@ -130,6 +131,8 @@ class ScriptedScribe:
         answer = self.script(method, target) or self._truly(method, target, body)
         if answer.hang:
             await self._stop.wait()
+        while answer.when and not answer.when():  # noqa: ASYNC110 - other threads set no event of this loop
+            await asyncio.sleep(0.005)
         if answer.reset:
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -1,5 +1,6 @@
 """Small scans, of the shape the SCRIBE API serves, made without numpy."""
 
+import functools
 import hashlib
 import math
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ def scan_document(
     }
 
 
+@functools.lru_cache(4096, typed=True)  # a contract asks for the same ones again and again
 def scan_body(scan_id: int | str, *, size: int | None = None, seed: int = 0) -> bytes:
     """A scan's JSON; with `size` of exactly so many bytes, which raises ValueError if they are too few."""
     document = scan_document(scan_id, seed=seed)

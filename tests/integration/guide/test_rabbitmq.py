@@ -1,36 +1,34 @@
 """The integration guide's own RabbitMQ class, unchanged, at the other end of our queues."""
 
-import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pika
+import pika.connection
 import pika.exceptions
 import pytest
-from support.guide import guide_classes
+from support.filed import FILES, all_filed
+from support.guide import load
+from support.guide_program import example
+from support.guide_verdicts import expected_failure, promised
 from support.pipeline import Pipeline, until
 from support.rabbit import channel, waiting
 
 from scribe_connectors.rabbitmq._options import GUIDE_EXCHANGE, GUIDE_QUEUES
 from scribe_local.servers import RabbitMq, Simulator
 
+TITLE = "RabbitMQ Integration"
 REQUESTS, RESULTS = "scribe.scan.requests", "scribe.scan.results"
 
 
 @pytest.fixture
-def broker(rabbitmq: RabbitMq) -> Iterator[RabbitMq]:
+def broker(rabbitmq: RabbitMq, event_loop: None) -> Iterator[RabbitMq]:
     """Without the guide's names before and after."""
     _forget(rabbitmq.port)
-    loop = asyncio.new_event_loop()  # whose time the guide's messages tell
-    asyncio.set_event_loop(loop)
     yield rabbitmq
-    asyncio.set_event_loop(None)
-    loop.close()
     _forget(rabbitmq.port)
 
 
@@ -42,22 +40,18 @@ def _forget(port: int) -> None:
 
 
 @pytest.fixture
-def guide(broker: RabbitMq) -> Iterator[dict[str, Any]]:
-    """The classes; only the port is patched. Connections that they leave open are closed."""
+def guide(broker: RabbitMq, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Its section; only the port is patched. Connections that it leaves open are closed."""
+    monkeypatch.setattr(pika.connection.Parameters, "DEFAULT_PORT", broker.port)
     made: list[Any] = []
+    connect = pika.BlockingConnection
 
-    def connect(parameters: Any) -> Any:
-        made.append(pika.BlockingConnection(parameters))
+    def kept(parameters: Any) -> Any:
+        made.append(connect(parameters))
         return made[-1]
 
-    patched = SimpleNamespace(
-        BlockingConnection=connect,
-        ConnectionParameters=partial(pika.ConnectionParameters, port=broker.port),
-        BasicProperties=pika.BasicProperties,
-    )
-    given: dict[str, Any] = {"pika": patched, "json": json, "asyncio": asyncio, "dataclass": dataclass}
-    given |= {"Dict": dict, "Any": Any, "Callable": Any}
-    yield guide_classes("ScanConfig", "ScribeRabbitMQIntegration", given=given)
+    monkeypatch.setattr(pika, "BlockingConnection", kept)
+    yield load(TITLE)
     for connection in made:
         if connection.is_open:
             connection.close()
@@ -89,21 +83,21 @@ def _all_of(open_channel: Any, queue: str) -> list[Any]:
 
 @pytest.mark.parametrize("guide_first", [True, False])
 def test_requests_of_the_guides_class_are_performed_and_answered_and_their_scans_announced(
-    tmp_path: Path, broker: RabbitMq, guide: dict[str, Any], simulator: Simulator, *, guide_first: bool
+    tmp_path: Path, broker: RabbitMq, guide: Any, simulator: Simulator, *, guide_first: bool
 ) -> None:
     scanner = {"type": "scribe_api", "url": simulator.url}
     pipeline = Pipeline(tmp_path / "it", {"events": _events(broker)}, sources={"asks": _asks(broker)}, scanner=scanner)
     with pipeline:
-        integration = guide["ScribeRabbitMQIntegration"]("127.0.0.1") if guide_first else None
+        integration = guide.ScribeRabbitMQIntegration("127.0.0.1") if guide_first else None
         run = pipeline.start()
         run.ready()
         if integration is None:
             until(lambda: _there(broker.port), what="declaring")
-            integration = guide["ScribeRabbitMQIntegration"]("127.0.0.1")
+            integration = guide.ScribeRabbitMQIntegration("127.0.0.1")
         listening = integration.channel.queue_declare("", exclusive=True).method.queue
         integration.channel.queue_bind(listening, GUIDE_EXCHANGE)
         for n in (1, 2, 3):
-            integration.publish_scan_request(guide["ScanConfig"](frequency=400.0 + n), f"req-{n}")
+            integration.publish_scan_request(guide.ScanConfig(frequency=400.0 + n), f"req-{n}")
 
         until(lambda: waiting(broker.port, RESULTS) == 3, within=60, what="answering")
         answers = _all_of(integration.channel, RESULTS)
@@ -126,16 +120,13 @@ def test_requests_of_the_guides_class_are_performed_and_answered_and_their_scans
         integration.close()
 
 
-def test_results_of_the_guides_class_are_taken_as_scans(
-    tmp_path: Path, broker: RabbitMq, guide: dict[str, Any]
-) -> None:
+def test_results_of_the_guides_class_are_taken_as_scans(tmp_path: Path, broker: RabbitMq, guide: Any) -> None:
     """The guide's program performs the requests, its results go through the guide's queue into files."""
-    integration = guide["ScribeRabbitMQIntegration"]("127.0.0.1")
+    integration = guide.ScribeRabbitMQIntegration("127.0.0.1")
     source = {"type": "rabbitmq", "url": broker.amqp_url, "queue": RESULTS, "scan_field": "result"}
-    files = {"files": {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}}
-    with Pipeline(tmp_path / "it", files, sources={"results": source}) as pipeline:
-        integration.publish_scan_request(guide["ScanConfig"](), "req-1")
-        integration.publish_scan_request(guide["ScanConfig"](frequency=220.0), "req-2")
+    with Pipeline(tmp_path / "it", FILES, sources={"results": source}) as pipeline:
+        integration.publish_scan_request(guide.ScanConfig(), "req-1")
+        integration.publish_scan_request(guide.ScanConfig(frequency=220.0), "req-2")
 
         def perform(message: dict[str, Any]) -> None:
             scan = {"scan_id": message["request_id"], "config": message["config"], "confidence": 0.85}
@@ -147,32 +138,27 @@ def test_results_of_the_guides_class_are_taken_as_scans(
         integration.close()
         ended = pipeline.until_idle()
         assert ended.returncode == 0, ended.stderr[-2000:]
-        scans = [json.loads(path.read_text()) for path in sorted((pipeline.folder / "archive" / "scans").iterdir())]
-        assert [(scan["scan_id"], scan["config"]["frequency"]) for scan in scans] == [
-            ("req-1", 440.0),
-            ("req-2", 220.0),
-        ]
+        scans = {name: scan["config"]["frequency"] for name, scan in all_filed(pipeline.folder).items()}
+        assert scans == {"req-1": 440.0, "req-2": 220.0}
 
 
 @pytest.mark.parametrize("arguments", [{"x-queue-type": "quorum"}, {"x-dead-letter-exchange": "dead"}])
 def test_another_declaration_of_the_guides_queues_would_make_its_class_fail(
-    broker: RabbitMq, guide: dict[str, Any], arguments: dict[str, str]
+    broker: RabbitMq, guide: Any, arguments: dict[str, str]
 ) -> None:
     """Why the options refuse it."""
     with channel(broker.port) as open_channel:
         open_channel.queue_declare(REQUESTS, durable=True, arguments=arguments)
     with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
-        guide["ScribeRabbitMQIntegration"]("127.0.0.1")
+        guide.ScribeRabbitMQIntegration("127.0.0.1")
     assert caught.value.reply_code == 406
 
 
-def test_a_durable_exchange_of_the_guides_name_would_make_its_class_fail(
-    broker: RabbitMq, guide: dict[str, Any]
-) -> None:
+def test_a_durable_exchange_of_the_guides_name_would_make_its_class_fail(broker: RabbitMq, guide: Any) -> None:
     with channel(broker.port) as open_channel:
         open_channel.exchange_declare(GUIDE_EXCHANGE, "fanout", durable=True)
     with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
-        guide["ScribeRabbitMQIntegration"]("127.0.0.1")
+        guide.ScribeRabbitMQIntegration("127.0.0.1")
     assert caught.value.reply_code == 406
 
 
@@ -184,3 +170,66 @@ def _there(port: int) -> bool:
     except pika.exceptions.ChannelClosedByBroker:
         return False
     return True
+
+
+def test_its_main_asks_and_tells_and_the_exporter_answers(
+    tmp_path: Path, broker: RabbitMq, simulator: Simulator
+) -> None:
+    scanner = {"type": "scribe_api", "url": simulator.url}
+    with (
+        Pipeline(tmp_path / "it", FILES, sources={"asks": _asks(broker)}, scanner=scanner) as pipeline,
+        channel(broker.port) as listener,
+    ):
+        listener.exchange_declare(GUIDE_EXCHANGE, "fanout")
+        listening = listener.queue_declare("", exclusive=True).method.queue
+        listener.queue_bind(listening, GUIDE_EXCHANGE)
+        pipeline.start().ready()
+        ended = example(TITLE, rabbitmq=broker.port)
+        assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+        until(lambda: waiting(broker.port, RESULTS) == 1, what="answering")
+        [(_, _, answer)] = _all_of(listener, RESULTS)
+        [(_, _, event)] = _all_of(listener, listening)
+    result = json.loads(answer)
+    assert result["request_id"] == "req-001"
+    assert 0 <= result["result"]["interpretation"]["confidence_scores"]["overall"] <= 1
+    assert (json.loads(event)["event_type"], json.loads(event)["data"]) == ("system_started", {"version": "1.0.0"})
+
+
+def test_its_own_consumer_answers_with_a_mock_and_tells_an_event(broker: RabbitMq, guide: Any) -> None:
+    guide.integration = integration = guide.ScribeRabbitMQIntegration("127.0.0.1")
+    listening = integration.channel.queue_declare("", exclusive=True).method.queue
+    integration.channel.queue_bind(listening, GUIDE_EXCHANGE)
+    integration.publish_scan_request(guide.ScanConfig(), "req-1")
+
+    def once(message: dict[str, Any]) -> None:
+        guide.handle_scan_request(message)
+        integration.publish_system_event("scan_taken", {"request_id": message["request_id"]})
+        integration.channel.stop_consuming()
+
+    integration.consume_scan_requests(once)
+    [(_, _, answer)] = _all_of(integration.channel, RESULTS)
+    assert json.loads(answer)["result"]["interpretation"]["insights"] == ["Mock scan completed"]
+    [(_, _, event)] = _all_of(integration.channel, listening)
+    assert json.loads(event)["data"] == {"request_id": "req-1"}
+    integration.close()
+    assert waiting(broker.port, REQUESTS) == 0
+
+
+def test_a_request_to_a_queue_that_is_missing_is_lost_without_a_word(broker: RabbitMq, guide: Any) -> None:
+    """F-32, the contrast; tests/faults/test_rabbitmq_heartbeats.py has ours."""
+    integration = guide.ScribeRabbitMQIntegration("127.0.0.1")
+    with channel(broker.port) as open_channel:
+        open_channel.queue_delete(REQUESTS)
+        with expected_failure("ScribeRabbitMQIntegration.publish_scan_request: the queue is missing"):
+            integration.publish_scan_request(guide.ScanConfig(), "req-1")
+            open_channel.queue_declare(REQUESTS, durable=True)
+            promised(_all_of(open_channel, REQUESTS), instead="nothing was said, and no queue holds it")
+
+
+def test_a_request_from_another_thread_fails(guide: Any) -> None:
+    integration = guide.ScribeRabbitMQIntegration("127.0.0.1")
+    with (
+        ThreadPoolExecutor(1) as pool,
+        expected_failure("ScribeRabbitMQIntegration.publish_scan_request: in a thread of its own"),
+    ):
+        pool.submit(integration.publish_scan_request, guide.ScanConfig(), "req-1").result(30)
