@@ -4,6 +4,7 @@ It is given the events of the config's sources: messages of SQS, notifications o
 requests for scans, from whoever invokes it. `SCRIBE_EXPORT_CONFIG` names the config.
 """
 
+import json
 import os
 import signal
 import sys
@@ -99,7 +100,7 @@ def _scan(event: Mapping[str, Any], request_id: str, until: float) -> dict[str, 
     scanned = resident().wait(lambda events, within: events.scan(request, request_id, within=within), until)
     if scanned is None:
         raise Transient("the scan was not performed in time; it may still be")
-    scan: dict[str, Any] = msgspec.json.decode(scanned.body)
+    scan: dict[str, Any] = json.loads(scanned.body)  # exact, also for integers above 64 bits
     if scanned.undelivered:
         log.error("scan undelivered", request=request_id, reason=scanned.undelivered)
         scan["undelivered"] = scanned.undelivered

@@ -15,6 +15,7 @@ from scribe_export.interface import Source, Triggered
 from scribe_export.model import Incoming
 from scribe_export.requests.message import read_request
 from scribe_export.requests.performing import SOURCE, ScanFailed, ScanRefused
+from scribe_export.tasks import plain_errors
 from scribe_export.unbuffered.concluding import KEPT, UNDECIDED
 
 _AFTER = "comes after another one of its group, which is not confirmed"
@@ -101,10 +102,11 @@ class Events:
         by_source: dict[str, list[Arrival]] = defaultdict(list)
         for one in turn:
             by_source[names[one.id]].append(one)
-        async with anyio.create_task_group() as tasks:
-            for name, arrivals in by_source.items():
-                confirming = Confirming(self._exporter, name, settled, until)
-                tasks.start_soon(confirming.run, self._sources[name], arrivals)
+        with plain_errors():
+            async with anyio.create_task_group() as tasks:
+                for name, arrivals in by_source.items():
+                    confirming = Confirming(self._exporter, name, settled, until)
+                    tasks.start_soon(confirming.run, self._sources[name], arrivals)
 
     def _source_of(self, event: Mapping[str, Any]) -> str:
         for name, source in self._sources.items():

@@ -51,7 +51,10 @@ def main(request: Any) -> tuple[str, int]:
 
 
 def answer(body: bytes, authorization: str) -> tuple[HTTPStatus, str]:
-    """To the body of a push, https://cloud.google.com/pubsub/docs/push#receive_push. Raises `Refused`."""
+    """To the body of a push, https://cloud.google.com/pubsub/docs/push#receive_push. Raises `Refused`.
+
+    What went wrong within is for the log alone: nobody needs it who could get here without having been let in.
+    """
     check_token(authorization, os.environ)
     push = _push(body)
     until = time.monotonic() + push_deadline(os.environ)
@@ -61,12 +64,12 @@ def answer(body: bytes, authorization: str) -> tuple[HTTPStatus, str]:
         resident().wait(lambda events, within: events.take(arrivals, settled, within=within), until)
     except SourceError as error:
         log.error("push of nobody", reason=str(error))  # noqa: TRY400 - it is told whole
-        raise Refused(HTTPStatus.NOT_FOUND, str(error)) from None
+        raise Refused(HTTPStatus.NOT_FOUND, "no source has this subscription; the log says which there are") from None
     reason = settled.get("push", "not confirmed in time")
     if not reason:
         return HTTPStatus.NO_CONTENT, ""
     log.warning("message comes again", message=push["message"].get("messageId"), reason=reason)
-    return HTTPStatus.SERVICE_UNAVAILABLE, reason
+    return HTTPStatus.SERVICE_UNAVAILABLE, "not confirmed; the log says why"
 
 
 def _push(body: bytes) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,10 +78,8 @@ def _installed(given: argparse.Namespace) -> Path:
     lock = LOCK.read_text("utf-8")
     if not given.parquet:
         lock = re.sub(r"^pyarrow==.*?(?=^[a-z])", "", lock, flags=re.MULTILINE | re.DOTALL)
-    name = hashlib.sha256(f"{sys.version_info[:3]} {given.python} {given.architecture}\n{lock}".encode()).hexdigest()[
-        :16
-    ]
-    folder = ROOT / "build" / "lambda" / name
+    made_of = f"{sys.version_info[:3]} {given.python} {given.architecture}\n{lock}"
+    folder = ROOT / "build" / "lambda" / hashlib.sha256(made_of.encode()).hexdigest()[:16]
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +91,7 @@ def _installed(given: argparse.Namespace) -> Path:
         settings = ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:", *wanted]
         subprocess.run([*_PIP, "install", "--target", target, *settings, "-r", requirements], check=True)
         _compile(target, given.python)
-        with suppress(OSError):  # another build was faster
+        if not folder.is_dir():  # another build may have been faster
             target.rename(folder)
     return folder
 
