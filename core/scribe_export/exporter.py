@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from scribe_export import config as configuration
 from scribe_export.accepted import Accepted
+from scribe_export.alerts.watch import AlertWatch
 from scribe_export.claims import ClaimHolder, ClaimStore
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.config import Config
@@ -92,6 +93,7 @@ class Exporter:
         self._tasks: TaskGroup = await anyio.create_task_group().__aenter__()
         if self._with_lanes:
             self._tasks.start_soon(self._until_stopped, self.housekeeper.run)
+            self._tasks.start_soon(self._until_stopped, self.alerts.run)
             for lane in self.lanes.values():
                 self._tasks.start_soon(self._guarded, lane.run)
         if self._with_sources:
@@ -232,6 +234,16 @@ class Exporter:
         if self._with_sources:
             for name in self.config.sources:
                 self.feeds.append(self._feed(name))
+        self.alerts = AlertWatch(
+            self.config.alerts,
+            pipeline=self.config.pipeline,
+            folder=self.config.folder,
+            store=self.store,
+            lanes=self.lanes,
+            feeds=self.feeds,
+            clock=self.clock,
+            rng=self._rng,
+        )
 
     def _feed(self, name: str) -> Feed:
         source = self._source(name)

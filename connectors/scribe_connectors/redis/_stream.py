@@ -3,7 +3,7 @@
 https://redis.io/docs/latest/develop/data-types/streams/#consumer-groups
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -46,12 +46,23 @@ class Entry:
 
 
 class StreamReader:
-    """Reads with XREADGROUP, and claims what others left idle for a lease. One consumer, as long as this object lives."""
+    """Reads with XREADGROUP, and claims what others left idle for a lease. One consumer, as long as this object lives.
+
+    `missed` is called with what to say of entries that were lost.
+    """
 
     def __init__(
-        self, client: RedisClient, name: str, options: RedisSourceOptions, clock: Clock, *, once: bool
+        self,
+        client: RedisClient,
+        name: str,
+        options: RedisSourceOptions,
+        clock: Clock,
+        *,
+        once: bool,
+        missed: Callable[[str], None],
     ) -> None:
         self._client, self._name, self._options, self._clock, self._once = client, name, options, clock, once
+        self._missed = missed
         self._group = options.group or ""
         self._consumer = new_consumer()
         self._lease_ms = round(options.lease * 1000)
@@ -139,6 +150,7 @@ class StreamReader:
         gone = [entry.id for entry in entries if not entry.fields]
         if gone:
             _log.error("entries lost: they were deleted or trimmed before they were read", count=len(gone))
+            self._missed(f"{len(gone)} entries of the stream were deleted or trimmed before they were read")
             await self._acknowledge(gone)
         field = self._options.field.encode()
         there = [(entry.id, entry.body(field)) for entry in entries if entry.fields]

@@ -97,6 +97,7 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
         assume_timezone=ZoneInfo(outer.assume_timezone),
         drain_timeout=outer.drain_timeout,
         journal=outer.journal,
+        alerts=outer.alerts,
         sources=delivering,
         destinations=sound,
         scanner=scanner,
@@ -115,4 +116,4 @@ def _without_empty(tree: Branch) -> Branch:
     return replace(tree, entries=kept)
 
 
-_MAY_BE_EMPTY = frozenset({"journal", "connections", "defaults", "sources", "scanner"})
+_MAY_BE_EMPTY = frozenset({"journal", "alerts", "connections", "defaults", "sources", "scanner"})

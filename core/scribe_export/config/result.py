@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
+from scribe_export.alerts.options import AlertOptions
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.config.outer import JournalOptions
 from scribe_export.config.tree import Place
@@ -37,6 +38,7 @@ class Config:
     assume_timezone: ZoneInfo
     drain_timeout: float
     journal: JournalOptions
+    alerts: AlertOptions
     sources: Mapping[str, Built[SourceOptions]]
     destinations: Mapping[str, Built[SinkOptions]]
     scanner: Built[ScannerOptions] | None
