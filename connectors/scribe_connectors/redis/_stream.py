@@ -138,6 +138,8 @@ class StreamReader:
             "XAUTOCLAIM", self._name, self._group, self._consumer, self._lease_ms, "0-0", "COUNT", most
         )
         entries = [Entry(*one) for one in answer[1] if one]
+        if len(answer) > 2 and answer[2]:  # from Redis 7 on: https://redis.io/docs/latest/commands/xautoclaim/
+            self._lose(len(answer[2]))
         if entries:
             _log.warning("taken over", stream=self._name, group=self._group, count=len(entries))
         return entries, answer[0] != b"0-0"
@@ -149,8 +151,7 @@ class StreamReader:
     async def _delivery(self, entries: Sequence[Entry]) -> Delivery | None:
         gone = [entry.id for entry in entries if not entry.fields]
         if gone:
-            _log.error("entries lost: they were deleted or trimmed before they were read", count=len(gone))
-            self._missed(f"{len(gone)} entries of the stream were deleted or trimmed before they were read")
+            self._lose(len(gone))
             await self._acknowledge(gone)
         field = self._options.field.encode()
         there = [(entry.id, entry.body(field)) for entry in entries if entry.fields]
@@ -178,6 +179,10 @@ class StreamReader:
 
         incoming = [Incoming(body, f"entry {one.decode()}", one.decode()) for one, body in there]
         return Delivery(incoming, ack=ack, nack=nack)
+
+    def _lose(self, count: int) -> None:
+        _log.error("entries lost: they were deleted or trimmed before they were read", count=count)
+        self._missed(f"entries of the stream deleted or trimmed before they were read: {count}")
 
     async def _acknowledge(self, ids: Sequence[bytes]) -> None:
         self._journalled += ids
