@@ -4,7 +4,6 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import anyio.to_thread
@@ -69,13 +68,17 @@ class Webhook:
     def _connections(self) -> "httpx.AsyncHTTPTransport":
         import httpx
 
-        parts, proxy = urlsplit(self._url), None
-        if self._options.trust_env and not proxy_bypass(parts.hostname or ""):
-            proxies = getproxies()
-            proxy = proxies.get(parts.scheme) or proxies.get("all")
         # Alerts are rare: by the next one a connection that was kept would be closed at the other end.
         limits = httpx.Limits(max_keepalive_connections=0)
-        return httpx.AsyncHTTPTransport(verify=self._trusted(), trust_env=False, limits=limits, proxy=proxy)
+        return httpx.AsyncHTTPTransport(verify=self._trusted(), trust_env=False, limits=limits, proxy=self._proxy())
+
+    def _proxy(self) -> str | None:
+        from urllib.request import getproxies, proxy_bypass
+
+        if not self._options.trust_env or proxy_bypass(self.host):
+            return None
+        proxies = getproxies()
+        return proxies.get(urlsplit(self._url).scheme) or proxies.get("all")
 
     def _trusted(self) -> ssl.SSLContext | bool:
         ca_file = self._options.tls.ca_file
