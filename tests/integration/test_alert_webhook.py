@@ -14,6 +14,8 @@ from support.certificates import certificate
 from support.front import Answer
 from support.loop import in_loop
 from support.receiver import Receiver
+from support.scripted_scribe import Answer as Dripped
+from support.scripted_scribe import ScriptedScribe
 
 from scribe_export.alerts.event import Event
 from scribe_export.alerts.options import WebhookOptions
@@ -110,6 +112,16 @@ async def test_a_receiver_that_hangs_is_left_after_the_timeout_and_may_have_hear
         error = await failing(receiver.url, timeout="300ms")
         assert time.monotonic() - began < 5
     assert (type(error), error.applied, str(error)) == (Transient, "unknown", "no answer within 0.3 s")
+
+
+@in_loop
+async def test_an_answer_that_comes_in_drips_is_not_waited_for() -> None:
+    with ScriptedScribe() as dripping:
+        dripping.script = lambda _, __: Dripped(drip_headers=True)
+        began = time.monotonic()
+        error = await failing(dripping.url, timeout="500ms")
+        assert time.monotonic() - began < 5
+    assert (type(error), error.applied) == (Transient, "unknown")
 
 
 @in_loop

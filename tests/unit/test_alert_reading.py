@@ -10,6 +10,7 @@ from support.staged import Stage, staged
 
 from scribe_export.alerts import reading
 from scribe_export.alerts.reading import Reader
+from scribe_export.journal.database import LEAST_ROOM
 
 
 def reader(stage: Stage) -> Reader:
@@ -115,5 +116,8 @@ def test_a_journal_is_full_from_its_quota_on(tmp_path: Path, monkeypatch: pytest
             database.quota = database.used()
             seen = (await looking.look()).journal
             assert (seen.full, seen.roomy) == ("the journal's quota is used up: sources pause", False)
+            database.quota = 100 * database.used()
+            monkeypatch.setattr(reading, "room", lambda _: LEAST_ROOM - 1)
+            assert (await looking.look()).journal.full == "the disk is full: sources pause"
 
     anyio.run(scenario)

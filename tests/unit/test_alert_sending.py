@@ -14,7 +14,7 @@ from scribe_export.alerts.options import WebhookOptions
 from scribe_export.alerts.outbox import Outbox
 from scribe_export.alerts.sending import Sending
 from scribe_export.alerts.webhook import Webhook
-from scribe_export.errors import Misconfigured, SinkError, Throttled, Transient
+from scribe_export.errors import Misconfigured, Throttled, Transient
 from scribe_export.options import Secret
 from scribe_export.testing.clock import SimulatedClock
 
@@ -24,7 +24,7 @@ OPTIONS = WebhookOptions(url=Secret("https://hooks.example/services/T0K3N"))
 class Scripted(Webhook):
     """Fails as scripted, then takes all; `taken` are the names of what it took."""
 
-    def __init__(self, *errors: SinkError) -> None:
+    def __init__(self, *errors: Exception) -> None:
         super().__init__(OPTIONS, Path())
         self.errors, self.taken, self.attempts = list(errors), list[str](), 0
 
@@ -89,6 +89,20 @@ async def test_what_only_an_operator_can_mend_is_an_error_and_goes_on_once_it_is
             assert await sent.clock.advance_until(lambda: webhook.taken == ["a"], within=300.0)
             tasks.cancel_scope.cancel()
     assert (logs[0]["event"], logs[0]["log_level"]) == ("webhook held", "error")
+
+
+@in_loop
+async def test_a_bug_on_the_way_is_one_more_failure_and_shows_nothing() -> None:
+    webhook = Scripted(ValueError("https://hooks.example/services/T0K3N"))
+    sent = Sent(webhook)
+    with capture_logs() as logs:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sent.sending.run)
+            sent.put("a")
+            assert await sent.clock.advance_until(lambda: webhook.taken == ["a"], within=300.0)
+            tasks.cancel_scope.cancel()
+    assert logs[0]["reason"] == "ValueError"
+    assert "T0K3N" not in str(logs)
 
 
 @in_loop

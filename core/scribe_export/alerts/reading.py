@@ -39,7 +39,6 @@ class Reader:
     def _journal(self, db: Database) -> JournalSeen | None:
         """None if there are more scans to pass over before it is known which waits longest."""
         oldest: dict[str, float] = {}
-        dead = dead_counts(db)
         newest, now = last_seq(db), db.clock.now()
         for name, lane in self._lanes.items():
             waiting = self._oldest_waiting(db, lane.id, newest)
@@ -48,7 +47,7 @@ class Reader:
             found = db.connection.execute("SELECT at FROM scan WHERE seq >= ? ORDER BY seq LIMIT 1", (waiting,))
             for (at,) in found:
                 oldest[name] = max(0.0, now - at)
-        used, free = db.used(), room(db.folder)
+        dead, used, free = dead_counts(db), db.used(), room(db.folder)
         full = "the journal's quota is used up: sources pause" if used >= db.quota else ""
         return JournalSeen(
             dead={name: dead.get(lane.id, 0) for name, lane in self._lanes.items()},

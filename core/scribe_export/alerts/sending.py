@@ -5,6 +5,7 @@ from random import Random
 
 import structlog
 
+from scribe_export.alerts.event import Event
 from scribe_export.alerts.outbox import Outbox
 from scribe_export.alerts.webhook import Webhook
 from scribe_export.clock import Clock
@@ -56,9 +57,8 @@ class Sending:
 
     async def _send_next(self) -> None:
         event = self._outbox.begin()
-        try:
-            await self._webhook.send(event.body(self._pipeline))
-        except SinkError as error:
+        error = await self._attempt(event)
+        if error:
             self._outbox.failed(event, perhaps_told=error.applied == "unknown")
             await self._changed()
             await self._back_off(error)
@@ -68,6 +68,15 @@ class Sending:
             log.info("webhook goes on", host=self._webhook.host)
         self._failures = 0
         await self._changed()
+
+    async def _attempt(self, event: Event) -> SinkError | None:
+        try:
+            await self._webhook.send(event.body(self._pipeline))
+        except SinkError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a bug must not stop what delivers; its text could hold the address
+            return Transient(type(error).__name__)
+        return None
 
     async def _back_off(self, error: SinkError) -> None:
         self._failures += 1
