@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from scribe_export import config as configuration
 from scribe_export.accepted import Accepted
+from scribe_export.alerts.watch import AlertWatch
 from scribe_export.assembly import Assembly
 from scribe_export.claims import ClaimStore
 from scribe_export.clock import Clock, SystemClock
@@ -102,6 +103,7 @@ class Exporter:
         self._tasks: TaskGroup = await anyio.create_task_group().__aenter__()
         if self._with_lanes:
             self._tasks.start_soon(self._until_stopped, self.housekeeper.run)
+            self._tasks.start_soon(self._until_stopped, self.alerts.run)
             self._tasks.start_soon(self._deliver_all)
         if self.concluder:
             self._tasks.start_soon(self._guarded, self.concluder.run)
@@ -290,6 +292,16 @@ class Exporter:
                         name, source, intake=taker, store=self.store, clock=self.clock, concluder=self.concluder
                     )
                     self.feeds.append(feed)
+        self.alerts = AlertWatch(
+            self.config.alerts,
+            pipeline=self.config.pipeline,
+            folder=self.config.folder,
+            store=self.store,
+            lanes=self.lanes,
+            feeds=self.feeds,
+            clock=self.clock,
+            rng=self._rng,
+        )
 
     def _taker(self, name: str, source: Source, parts: Assembly) -> Taker:
         if source.options.delivers == "scans" or self.requests is None:

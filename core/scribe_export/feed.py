@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 import anyio
 import structlog
 
+from scribe_export.alerts.hearing import Hearing
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalError, Misconfigured, SinkError, SourceError
 from scribe_export.identify import Origin
@@ -64,6 +65,7 @@ class Feed:
         self.exhausted = False
         self.ended = False
         self._concluder, self._stopping = concluder, anyio.Event()
+        self.hearing = Hearing(clock.monotonic())
         self._origin = Origin(name, source.options.scope)
         self._intake, self._store, self._clock = intake, store, clock
         self._retry = RetryPolicy(max_attempts=1, base_delay=1.0, max_delay=60.0, clock=clock)
@@ -117,6 +119,7 @@ class Feed:
     async def _back_off(self, event: str, error: Exception) -> None:
         self._failures += 1
         delay = self._retry.delay(self._failures, getattr(error, "retry_after", None))
+        self.hearing.failed(self._clock.monotonic(), delay, str(error) or type(error).__name__)
         level = self._log.error if isinstance(error, Misconfigured) else self._log.warning
         level(event, reason=str(error) or type(error).__name__, seconds=round(delay, 1))
         await self._clock.sleep(delay)
@@ -151,6 +154,7 @@ class Feed:
         finally:
             turn.release()
         self._failures = 0
+        self.hearing.took(self._clock.monotonic(), len(delivery.incoming))
         if self._concluder is None:
             await delivery.ack()
         elif not self._concluder.hold(self.name, delivery, tickets_of(taken)):

@@ -130,10 +130,27 @@ class Checkpoint(Protocol):
         """The values of those of `keys` that have one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Scans that a source missed: `what` happened, in the operator's words, and when, on the monotonic clock."""
+
+    what: str
+    at: float
+
+
 class Source(Connector[SourceOptions]):
     """Reads one service."""
 
     options_type: ClassVar[type[Options]] = SourceOptions
+    gaps: int = 0
+    """How many times `missed` was called."""
+    last_gap: Gap | None = None
+    """What the last call said."""
+
+    def missed(self, what: str) -> None:
+        """Say that scans were missed, or may have been, that cannot be got any more: `what` becomes the alert ``gap``."""
+        self.gaps += 1
+        self.last_gap = Gap(what, self.context.clock.monotonic())
 
     @abstractmethod
     def deliveries(self, checkpoint: Checkpoint) -> AsyncIterator[Delivery]:

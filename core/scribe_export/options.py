@@ -273,6 +273,8 @@ class SourceOptions(Options):
     """Set before the scan ids of this source, so that two scanners' ids do not meet."""
     delivers: Literal["scans", "requests"] = "scans"
     """Completed scans, or requests for scans, which the config's `scanner` performs."""
+    silent_after: Duration | None = Field(default=None, gt=0)
+    """How long nothing may come from it before the alert `source_silent` is raised; never if left out."""
 
     @property
     def acknowledging(self) -> bool:

@@ -59,6 +59,7 @@ def test_every_scan_arrives_once_though_the_archive_goes_down_and_the_exporter_i
     assert json.loads(_run(status, tmp_path).stdout)["scans"] == result["scans"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_ministack")
 def test_an_exporter_that_skips_three_scans_is_found_out(tmp_path: Path) -> None:
     done = _run([sys.executable, demo_of.__file__, skipping_exporter.__file__], tmp_path)

@@ -128,8 +128,12 @@ async def test_what_holds_less_than_a_scan_is_passed_over_with_an_alarm(aws: Loc
     await fill(aws, table, [pointer, record(2)])
     await fill(aws, table, [record(3)], item="document", fields={"exclude": ["config"]})
     dynamodb.put_item(TableName=table, Item={"scan_id": {"N": "4"}, "document": {"B": b"\x28\xb5\x2f\xfdxx"}})
+    subject = source(aws, table)
     with capture_logs() as logs:
-        assert await read(aws, table, notebook) == ["2"]
+        await run_source(subject, notebook)
+    await subject.close()
+    assert notebook.ids == ["2"]
+    assert subject.gaps == 3
     alarms = sorted((entry["origin"], entry["alarm"]) for entry in logs)
     assert alarms == [("item 1", "claim_checked"), ("item 3", "shaped"), ("item 4", "unreadable")]
 

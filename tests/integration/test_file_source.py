@@ -225,10 +225,11 @@ def test_a_damaged_file_gives_only_what_is_surely_right_and_stops_no_other(place
 async def test_a_line_too_long_is_named_and_passed_over(place: Path) -> None:
     (place / "x.jsonl").write_bytes(line(1) + body(2, audio="x" * 3_000_000) + b"\n" + line(3))
     (place / "y.json").write_bytes(body(4, audio="x" * 3000))
-    journal = Journalled()
+    journal, reading = Journalled(), source(place, max_record=2000)
     with capture_logs() as logs:
-        await journal.take_all(source(place, max_record=2000))
+        await journal.take_all(reading)
     assert journal.ids() == ["1", "3"]
+    assert (reading.gaps, reading.last_gap and reading.last_gap.what.partition(" was")[0]) == (2, "y.json")
     assert [(one["alarm"], one["origin"]) for one in logs] == [("too_long", "x.jsonl:2"), ("unreadable", "y.json")]
     with (place / "x.jsonl").open("ab") as stream:
         stream.write(line(5))

@@ -122,6 +122,52 @@ async def test_what_a_dead_process_took_is_taken_over_after_its_lease(
 
 
 @in_loop
+async def test_entries_that_are_deleted_before_they_were_read_are_missed(
+    redis: LocalServer, front: RedisFront, looking: Any
+) -> None:
+    where: dict[str, Any] = {"stream": new_name("stream"), "group": "exporters"}
+    fill(looking, where, range(1, 4))
+    lost: list[Command] = []
+
+    def lose_one(command: Command) -> bytes | None:
+        if command[0] == b"XREADGROUP" and command[-1] == b">" and not lost:
+            lost.append(command)
+            return LOST
+        return None
+
+    subject, notebook = source(front.url, **where), Notebook()
+    await subject.open()
+    with front.scripted(lose_one), pytest.raises(Transient):
+        await run_source(subject, notebook)
+    assert (subject.gaps, subject.last_gap) == (0, None)
+    ids = [entry for entry, _ in looking.xrange(where["stream"])]
+    looking.xdel(where["stream"], *ids[:2])
+    await run_source(subject, notebook)
+    await subject.close()
+    assert notebook.ids == ["3"]
+    assert (subject.gaps, subject.last_gap and subject.last_gap.what) == (
+        1,
+        "entries of the stream deleted or trimmed before they were read: 2",
+    )
+
+
+@in_loop
+async def test_entries_that_are_deleted_before_they_were_taken_over_are_missed(front: RedisFront, looking: Any) -> None:
+    where: dict[str, Any] = {"stream": new_name("stream"), "group": "exporters"}
+    redis_7 = b"*3\r\n$3\r\n0-0\r\n*0\r\n*3\r\n" + b"$3\r\n1-1\r\n" * 3
+    answers = [redis_7]
+
+    def answer_once(command: Command) -> bytes | None:
+        return answers.pop() if command[0] == b"XAUTOCLAIM" and answers else None
+
+    subject = source(front.url, **where)
+    with front.scripted(answer_once):
+        assert await taken(subject) == []
+    assert subject.last_gap is not None
+    assert subject.last_gap.what == "entries of the stream deleted or trimmed before they were read: 3"
+
+
+@in_loop
 async def test_what_a_living_process_holds_is_left_to_it(
     redis: LocalServer, looking: Any, where: dict[str, Any]
 ) -> None:

@@ -123,6 +123,8 @@ async def test_a_list_full_of_unknown_scans_raises_the_alarm_once(api: ScriptedS
     assert (gap["log_level"], gap["asked"], gap["listed"], gap["max_limit"]) == ("error", 50, 50, 50)
     assert (gap["oldest_scan_id"], gap["first_start"], gap["source"]) == (51, False, "api")
     assert source.gaps == 1
+    assert source.last_gap is not None
+    assert source.last_gap.what == gap["hint"]
 
 
 async def test_a_full_list_whose_oldest_scan_is_known_is_no_gap(api: ScriptedScribe) -> None:
@@ -277,6 +279,24 @@ async def test_many_scans_that_draw_a_500_do_not_keep_the_others_behind_the_brea
     api.script = lambda _, __: None
     await taken(source, notebook)
     assert sorted(notebook.ids, key=int) == text(range(1, 61))
+
+
+async def test_a_scan_that_is_deleted_before_it_was_fetched_is_missed(api: ScriptedScribe, clock: SteppedClock) -> None:
+    api.put(1, 2)
+    listed = b'{"scans":[{"scan_id":2,"timestamp":"x"},{"scan_id":1,"timestamp":"x"}]}'
+    api.script = lambda _, target: (
+        Answer(404) if target == "/scans/1" else Answer(body=listed) if "limit" in target else None
+    )
+    notebook, source = Notebook(), made(api, clock, once=False)
+    await source.open()
+    async with anyio.create_task_group() as group:
+        group.start_soon(run_source, source, notebook)
+        await eventually(lambda: source.gaps)
+        group.cancel_scope.cancel()
+    await source.close()
+    assert notebook.ids == ["2"]
+    assert source.last_gap is not None
+    assert source.last_gap.what == "scan 1 was listed and is gone"
 
 
 async def test_another_scans_document_is_not_taken_for_it(api: ScriptedScribe) -> None:

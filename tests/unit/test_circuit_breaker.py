@@ -79,6 +79,24 @@ def test_half_open_reopens_for_the_whole_time_when_its_call_fails(clock: Stepped
     assert breaker.remaining() == pytest.approx(30)
 
 
+def test_it_tells_for_how_long_nothing_got_through_over_all_trial_calls(clock: SteppedClock) -> None:
+    breaker = CircuitBreaker(1, 30, clock=clock)
+    clock.pass_time(100)
+    assert breaker.not_closed_for == 0
+    fails(breaker, 1)
+    for trial in range(1, 5):
+        clock.pass_time(40)
+        assert breaker.not_closed_for == 40 * trial
+        fails(breaker, 1)
+    clock.pass_time(30)
+    breaker.call(int)
+    assert breaker.not_closed_for == 0
+    fails(breaker, 1)
+    clock.pass_time(7)
+    breaker.trip("denied")
+    assert breaker.not_closed_for == 7
+
+
 def test_a_failure_rate_opens_it_only_once_enough_calls_were_made(clock: SteppedClock) -> None:
     breaker = CircuitBreaker(100, failure_rate=0.5, window=60, minimum_calls=10, clock=clock)
     for _ in range(4):

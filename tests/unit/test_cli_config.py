@@ -125,3 +125,24 @@ def test_a_state_folder_that_cannot_be_made_is_told(words: tuple[str, ...], tmp_
     ended = command(tmp_path, *with_config(words))
     assert (ended.code, ended.stdout) == (4, "")
     assert "cannot make the state folder: Not a directory" in ended.stderr
+
+
+def test_check_shows_what_each_destination_promises_without_a_journal(tmp_path: Path) -> None:
+    text = """\
+buffer: {buffer}
+dead_letter: letters
+sources:
+  queue: {{type: aws_sqs, queue_url: "https://sqs.eu-west-1.amazonaws.com/222222222222/scans"}}
+destinations:
+  each: {{type: file, directory: ./each, key: "scans/{{scan_id}}.json"}}
+  batches: {{type: file, directory: ./batches, key: "scans/{{batch_id}}.{{ext}}"}}
+  letters: {{type: file, directory: ./letters, key: "dead/{{scan_id}}.json"}}
+"""
+
+    def effects(buffer: str) -> dict[str, str]:
+        path = write_config(tmp_path, text.format(buffer=buffer))
+        entries = command(tmp_path, "check", path.name, "--json").json()["entries"]
+        return {entry["name"]: entry["effect"].partition(",")[0] for entry in entries if entry["kind"] == "destination"}
+
+    assert effects("journal") == {"each": "exact", "batches": "exact per batch", "letters": "exact"}
+    assert effects("none") == {"each": "exact", "batches": "at least once", "letters": "exact"}

@@ -57,6 +57,9 @@ destinations:
            retry: {max_attempts: 9}, max_in_flight: "${N}", columns: [a, b],
            when: 'confidence >= 0.8 && material == "oak"'}
   rest: {type: fake_folder, directory: ./unmatched, when: otherwise}
+alerts:
+  webhook: {url: "https://hooks.example/services/${EXT_ID}", headers: {Authorization: "Bearer ${EXT_ID}"}}
+  backlog_age: 1h
 """
 
 
@@ -123,6 +126,15 @@ def test_references_are_replaced_and_secrets_hide_themselves(full: Config) -> No
     assert role is not None
     assert role.external_id == "x-9"
     assert store(full, "second").bucket == "other"
+
+
+def test_an_alerts_webhook_is_secret_with_its_headers(full: Config) -> None:
+    webhook = full.alerts.webhook
+    assert webhook is not None
+    assert webhook.url.reveal() == "https://hooks.example/services/x-9"
+    assert webhook.headers == {"Authorization": Secret("Bearer x-9")}
+    assert "x-9" not in f"{full.alerts!r} {full.alerts} {full.alerts.model_dump_json()}"
+    assert (full.alerts.backlog_age, full.alerts.every) == (3600.0, 30.0)
 
 
 def test_a_context_tells_a_connector_its_place(full: Config, tmp_path: Path) -> None:
@@ -202,7 +214,7 @@ def test_an_unquoted_value_means_what_yaml_1_2_says(text: str, value: Any) -> No
 
 def test_sections_without_entries_are_like_none(tmp_path: Path) -> None:
     config = written(
-        tmp_path, "sources:\nconnections:\ndefaults:\ndestinations: {a: {type: fake_folder, directory: x}}\n"
+        tmp_path, "sources:\nalerts:\nconnections:\ndefaults:\ndestinations: {a: {type: fake_folder, directory: x}}\n"
     )
     assert config.sources == {}
     assert config.rules is None

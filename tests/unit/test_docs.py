@@ -40,7 +40,7 @@ def test_every_config_in_the_documentation_is_right(block: str, tmp_path: Path) 
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "scribe").write_text("key")
     (tmp_path / "export.yaml").write_text(block)
-    assert config.load(tmp_path / "export.yaml", environ={"SCRIBE_API_KEY": "key"}).destinations
+    assert config.load(tmp_path / "export.yaml", environ={"SCRIBE_API_KEY": "key", "ALERT_TOKEN": "key"}).destinations
 
 
 def test_every_connector_has_its_page() -> None:

@@ -84,6 +84,13 @@ def test_the_package_alone_loads_no_vendors_library() -> None:
     assert not modules & (HEAVY | frozenset().union(*VENDORS.values()) | {"scribe_connectors"})
 
 
+def test_the_exporter_loads_the_webhooks_client_only_to_send() -> None:
+    script = "import json, sys, scribe_export.exporter; print(json.dumps(sorted(sys.modules)))"
+    modules = loaded("-c", script)
+    assert "scribe_export.alerts.webhook" in modules
+    assert not modules & {"httpx", "httpcore", "certifi", "urllib.request"}
+
+
 @pytest.mark.parametrize(("kind", "name"), INSTALLED, ids=lambda value: value)
 def test_a_connector_loads_its_own_vendors_libraries_and_no_others(tmp_path: Path, kind: str, name: str) -> None:
     options = ENTRIES.get(f"{name} {kind[:-1]}") or ENTRIES.get(name)

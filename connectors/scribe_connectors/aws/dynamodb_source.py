@@ -190,6 +190,7 @@ class DynamoDbSource(Source):
             self._passed_over.add(name)
             where = f"item {name}"
             _log.error("passed over", alarm=error.kind, source=self.context.name, origin=where, reason=str(error))
+            self.missed(f"{where} was passed over: {error}")
 
     async def _blocking(self, call: Callable[..., _T], *args: Any) -> _T:
         try:

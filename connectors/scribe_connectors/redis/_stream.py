@@ -3,7 +3,7 @@
 https://redis.io/docs/latest/develop/data-types/streams/#consumer-groups
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -46,12 +46,23 @@ class Entry:
 
 
 class StreamReader:
-    """Reads with XREADGROUP, and claims what others left idle for a lease. One consumer, as long as this object lives."""
+    """Reads with XREADGROUP, and claims what others left idle for a lease. One consumer, as long as this object lives.
+
+    `missed` is called with what to say of entries that were lost.
+    """
 
     def __init__(
-        self, client: RedisClient, name: str, options: RedisSourceOptions, clock: Clock, *, once: bool
+        self,
+        client: RedisClient,
+        name: str,
+        options: RedisSourceOptions,
+        clock: Clock,
+        *,
+        once: bool,
+        missed: Callable[[str], None],
     ) -> None:
         self._client, self._name, self._options, self._clock, self._once = client, name, options, clock, once
+        self._missed = missed
         self._group = options.group or ""
         self._consumer = new_consumer()
         self._lease_ms = round(options.lease * 1000)
@@ -127,6 +138,8 @@ class StreamReader:
             "XAUTOCLAIM", self._name, self._group, self._consumer, self._lease_ms, "0-0", "COUNT", most
         )
         entries = [Entry(*one) for one in answer[1] if one]
+        if len(answer) > 2 and answer[2]:  # from Redis 7 on: https://redis.io/docs/latest/commands/xautoclaim/
+            self._lose(len(answer[2]))
         if entries:
             _log.warning("taken over", stream=self._name, group=self._group, count=len(entries))
         return entries, answer[0] != b"0-0"
@@ -138,7 +151,7 @@ class StreamReader:
     async def _delivery(self, entries: Sequence[Entry]) -> Delivery | None:
         gone = [entry.id for entry in entries if not entry.fields]
         if gone:
-            _log.error("entries lost: they were deleted or trimmed before they were read", count=len(gone))
+            self._lose(len(gone))
             await self._acknowledge(gone)
         field = self._options.field.encode()
         there = [(entry.id, entry.body(field)) for entry in entries if entry.fields]
@@ -171,6 +184,10 @@ class StreamReader:
             await self._acknowledge(ids)
         except SinkError as error:
             _log.warning("not acknowledged yet", stream=self._name, count=len(self._journalled), reason=str(error))
+
+    def _lose(self, count: int) -> None:
+        _log.error("entries lost: they were deleted or trimmed before they were read", count=count)
+        self._missed(f"entries of the stream deleted or trimmed before they were read: {count}")
 
     async def _acknowledge(self, ids: Sequence[bytes]) -> None:
         self._journalled += ids

@@ -31,8 +31,13 @@ class RedisSource(Source):
     def __init__(self, options: RedisSourceOptions, context: Context) -> None:
         super().__init__(options, context)
         self._client = RedisClient(options, folder=context.folder, timeout=options.timeout)
-        make, name = (ListReader, options.list) if options.list else (StreamReader, options.stream)
-        self._reader = make(self._client, name or "", options, context.clock, once=context.once)
+        clock, once = context.clock, context.once
+        self._reader: ListReader | StreamReader
+        if options.list:
+            self._reader = ListReader(self._client, options.list, options, clock, once=once)
+        else:
+            stream = options.stream or ""
+            self._reader = StreamReader(self._client, stream, options, clock, once=once, missed=self.missed)
 
     async def open(self) -> None:
         await self._client.open()

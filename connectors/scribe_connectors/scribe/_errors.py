@@ -1,7 +1,5 @@
 """What went wrong between us and the SCRIBE API, in the project's own errors."""
 
-import os
-import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -13,6 +11,7 @@ import httpx
 import msgspec
 
 from scribe_connectors.scribe._endpoints import Call
+from scribe_export.causes import causes, system_words
 from scribe_export.errors import Misconfigured, Rejected, SinkError, Throttled, Transient
 
 _LONGEST_RETRY_AFTER = 3600.0
@@ -23,8 +22,8 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 def no_answer(error: httpx.HTTPError | httpx.InvalidURL, call: Call[Any], base_url: str) -> SinkError:
     """The error for a request that drew no complete answer; `applied` is "no" if no connection came about."""
     what = f"{call.method} {base_url}{call.path}"
-    causes = _causes(error)
-    for certificate in (cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)):
+    behind = causes(error)
+    for certificate in (cause for cause in behind if isinstance(cause, ssl.SSLCertVerificationError)):
         return Misconfigured(f"{what}: certificate not trusted ({certificate.verify_message}); set tls.ca_file")
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL):
         return Misconfigured(f"{what}: {error}")
@@ -32,8 +31,7 @@ def no_answer(error: httpx.HTTPError | httpx.InvalidURL, call: Call[Any], base_u
         waited = {httpx.ConnectTimeout: "connecting", httpx.PoolTimeout: "waiting for a free connection"}
         message = f"{what}: timed out {waited.get(type(error), 'waiting for the answer')}"
     else:
-        system = [_words(cause) for cause in causes if isinstance(cause, OSError) and cause.errno]
-        message = f"{what}: {system[-1] if system else str(error) or type(error).__name__}"
+        message = f"{what}: {system_words(behind) or str(error) or type(error).__name__}"
     return Transient(message, applied="no" if isinstance(error, _NOT_SENT) else "unknown")
 
 
@@ -70,21 +68,6 @@ def refused(
     if status >= 500 or status in {408, 425} or status < 200:
         return Transient(message, retry_after=retry_after)
     return Rejected(message, kind="not_found" if status == 404 else "rejected")
-
-
-def _words(error: OSError) -> str:
-    # httpx and asyncio wrap the system's own words, like "Connection refused", in theirs; these two have better ones.
-    own = isinstance(error, ssl.SSLError | socket.gaierror)
-    return str(error.strerror if own else os.strerror(error.errno or 0))
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        group = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-        error = group[-1] if group else error.__cause__ or error.__context__
-    return found
 
 
 def _retry_after(value: str | None, now: float) -> float | None:

@@ -1,6 +1,6 @@
 """Scans whose document could not be fetched yet: tried again later and later, never in the others' way."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -26,12 +26,16 @@ class _Late:
 
 
 class Postponed:
-    """By mark. Lives as long as the source does; what a commit passed over is in `Seen.postponed` as well."""
+    """By mark. Lives as long as the source does; what a commit passed over is in `Seen.postponed` as well.
 
-    def __init__(self, name: str, retry: RetryPolicy, clock: Clock) -> None:
+    `missed` is called with what to say of a scan that was deleted.
+    """
+
+    def __init__(self, name: str, retry: RetryPolicy, clock: Clock, *, missed: Callable[[str], None]) -> None:
         self._name = name
         self._retry = retry
         self._clock = clock
+        self._missed = missed
         self._late: dict[str, _Late] = {}
 
     def __contains__(self, marked: str) -> bool:
@@ -71,6 +75,7 @@ class Postponed:
         elif late.attempts >= _GONE_AFTER and isinstance(error, Rejected) and error.kind == "not_found":
             # If it is still listed, it is found again as a new one.
             _log.error("scan gone", source=self._name, scan_id=scan_id, attempts=late.attempts, error=str(error))
+            self._missed(f"scan {scan_id} was listed and is gone")
             del self._late[marked]
 
     def forget(self, marks: list[str]) -> None:

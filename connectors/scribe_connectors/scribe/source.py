@@ -62,12 +62,11 @@ class ScribeApiSource(Source):
 
     def __init__(self, options: ScribeSourceOptions, context: Context) -> None:
         super().__init__(options, context)
-        self.gaps = 0
         self._nacked = False
         self._unfinished = False
         self._client: AsyncScribeClient | None = None
         retry = RetryPolicy(base_delay=self._retry_after, max_delay=300.0, clock=context.clock)
-        self._postponed = Postponed(context.name, retry, context.clock)
+        self._postponed = Postponed(context.name, retry, context.clock, missed=self.missed)
 
     @property
     def _retry_after(self) -> float:
@@ -111,11 +110,12 @@ class ScribeApiSource(Source):
         listed = await newest(client, known, first_limit=first, max_limit=most)
         passed_over = not seen.started and self.options.start == "latest"
         if listed.scans and not listed.met and (listed.exhausted or seen.started) and not passed_over:
-            self.gaps += 1
+            hint = "no scan seen before is among those listed: scans may have been missed; raise max_limit"
+            self.missed(hint)
             _log.error(
                 "gap",
                 source=self.context.name,
-                hint="no scan seen before is among those listed: scans may have been missed; raise max_limit",
+                hint=hint,
                 asked=listed.asked,
                 listed=len(listed.scans),
                 max_limit=most,

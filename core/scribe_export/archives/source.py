@@ -208,6 +208,7 @@ class ArchiveSource(Source):
     def alarm(self, kind: str, origin: str, reason: str) -> None:
         """Tell the operator of something that was passed over."""
         _log.error("passed over", alarm=kind, source=self.context.name, origin=origin, reason=reason)
+        self.missed(f"{origin} was passed over: {reason}")
 
     def still_written(self, archive: Archive) -> bool:
         """Whether what looks broken may be half written: it was not seen like this in the pass before."""

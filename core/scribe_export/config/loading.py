@@ -103,6 +103,7 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
         buffer=outer.buffer,
         dead_letter=outer.dead_letter,
         journal=outer.journal,
+        alerts=outer.alerts,
         sources=delivering,
         destinations=sound,
         scanner=scanner,
@@ -121,4 +122,4 @@ def _without_empty(tree: Branch) -> Branch:
     return replace(tree, entries=kept)
 
 
-_MAY_BE_EMPTY = frozenset({"journal", "connections", "defaults", "sources", "scanner"})
+_MAY_BE_EMPTY = frozenset({"journal", "alerts", "connections", "defaults", "sources", "scanner"})

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
+from scribe_export.alerts.options import AlertOptions
 from scribe_export.options import BreakerOptions, Duration, Options, RetryOptions, Size
 from scribe_export.suggest import did_you_mean
 
@@ -84,6 +85,8 @@ class Outer(StatePlace):
     """Not in this release."""
     journal: JournalOptions = JournalOptions()
     """How much is kept, and for how long."""
+    alerts: AlertOptions = AlertOptions()
+    """What a person is told of, in the log and by a webhook."""
     connections: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     """Options written once and used by name."""
     defaults: Defaults = Defaults()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
+from scribe_export.alerts.options import AlertOptions
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.config.outer import Buffer, JournalOptions
 from scribe_export.config.tree import Place
@@ -39,6 +40,7 @@ class Config:
     buffer: Buffer
     dead_letter: str | None
     journal: JournalOptions
+    alerts: AlertOptions
     sources: Mapping[str, Built[SourceOptions]]
     destinations: Mapping[str, Built[SinkOptions]]
     scanner: Built[ScannerOptions] | None

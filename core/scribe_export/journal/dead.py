@@ -103,6 +103,19 @@ def dead_count(db: Database, destination: int) -> int:
     return int(exceptions[0] + died[0])
 
 
+def dead_counts(db: Database) -> dict[int, int]:
+    """As `dead_count`, for all destinations that have any, and for `NO_DESTINATION`."""
+    run = db.connection.execute
+    counts: dict[int, int] = dict(run("SELECT destination, count(*) FROM delivery GROUP BY destination").fetchall())
+    died = run(
+        "SELECT id, (SELECT sum(count) FROM batch WHERE destination=destination.id AND state='dead') FROM destination"
+    )
+    for destination, count in died:
+        if count:
+            counts[destination] = counts.get(destination, 0) + count
+    return counts
+
+
 def replay_batch(db: Database, batch: SealedBatch, seqs: Collection[int]) -> list[SealedBatch]:
     """Reopen a dead batch, or seal some of its members anew if they may be sent apart from the rest.
 

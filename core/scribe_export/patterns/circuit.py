@@ -82,6 +82,7 @@ class CircuitBreaker:
         self._reason = ""
         self._opened_at = 0.0
         self._opened_wall = 0.0
+        self._left = 0.0
 
     @property
     def state(self) -> CircuitState:
@@ -97,6 +98,12 @@ class CircuitBreaker:
     def reason(self) -> str:
         """Why it is not closed; empty if it is."""
         return self._reason
+
+    @property
+    def not_closed_for(self) -> float:
+        """Seconds since it was closed last, over all trial calls; 0 while it is closed."""
+        with self._lock:
+            return 0.0 if self._state is CircuitState.CLOSED else self._clock.monotonic() - self._left
 
     def remaining(self) -> float:
         """Seconds until a call may be let through; 0 if one may now."""
@@ -246,6 +253,8 @@ class CircuitBreaker:
         return max(0.0, self._opened_at + self.timeout - self._clock.monotonic())
 
     def _open(self, reason: str) -> None:
+        if self._state is CircuitState.CLOSED:
+            self._left = self._clock.monotonic()
         self._state, self._probing, self._reason = CircuitState.OPEN, False, reason
         self._opened_at, self._opened_wall = self._clock.monotonic(), self._clock.now()
         self._outcomes.clear()
