@@ -12,6 +12,7 @@ import pytest
 from support.missing import missing
 from support.s3 import new_bucket, s3_client
 
+from scribe_export import logs
 from scribe_local import servers
 from scribe_local.process import ServerMissing
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 Started = TypeVar("Started", bound=servers.LocalServer)
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a test runs in this process must not decide what the loggers say in the tests after it."""
+    monkeypatch.setattr(logs, "configure", lambda level="info": level)
 
 
 @pytest.fixture(scope="session")

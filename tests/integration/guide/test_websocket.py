@@ -82,7 +82,10 @@ def test_its_main_prints_what_is_archived_and_is_not_there_to_disconnect_when_it
             performed = perform(simulator, signal_type="sweep", amplitude=0.9)
             # The status comes again every ten seconds.
             assert f"Scan {performed['scan_id']} completed:\n" in iter(process.stdout.readline, "")
+            assert process.stdout.readline().startswith("  Confidence: ")
+            assert process.stdout.readline().startswith("  Material: ")
             assert filed(archive, performed["scan_id"]) == performed
+            # It listens again: in the middle of an event Python 3.11 may lose the cancellation.
             process.send_signal(signal.SIGINT)
             out, error = process.communicate(timeout=30)
         finally:
