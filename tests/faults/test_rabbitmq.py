@@ -58,7 +58,12 @@ def test_a_broker_that_restarts_in_the_middle_loses_no_scan(
         assert pipeline.status()["copy"].delivered < SCANS
         run.wait_for("source held")
         broker.start()
-        until(lambda: pipeline.status()["copy"].delivered == SCANS, within=90, what="delivering the rest")
+        until(
+            lambda: pipeline.status()["copy"].delivered == SCANS,
+            within=90,
+            what="delivering the rest",
+            seen=lambda: f"{broker.account()}\n{run.log.read_text()[-4000:]}",
+        )
         run.terminate()
         assert run.ended() == 0
     counts = Contents(broker.port, went).effects()
@@ -88,7 +93,7 @@ def test_a_broker_that_restarts_in_the_middle_has_no_request_performed_twice_and
             crash(broker)
             run.wait_for("source held", within=60)
             broker.start()
-            until(lambda: _answers(pipeline) == len(names), within=90, what="answering all")
+            until(lambda: _answers(pipeline) == len(names), within=90, what="answering all", seen=broker.account)
             run.terminate()
             assert run.ended() == 0
         assert len(api.paths("/scan")) == len(names)
