@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.memory import folder_in_memory
 from support.missing import missing
 from support.pipeline import Pipeline, until
 from support.rabbit import Contents, new_queue, send, waiting
@@ -24,12 +25,13 @@ RETRY = {"base_delay": "50ms", "max_delay": "500ms"}
 @pytest.fixture(scope="module")
 def broker() -> Iterator[RabbitMq]:
     """One that may die."""
-    try:
-        server = servers.rabbitmq()
-    except ServerMissing as error:
-        missing(error)
-    with server:
-        yield server
+    with folder_in_memory() as folder:
+        try:
+            server = servers.rabbitmq(folder=folder)
+        except ServerMissing as error:
+            missing(error)
+        with server:
+            yield server
 
 
 def crash(server: RabbitMq) -> None:
@@ -46,6 +48,7 @@ def test_a_broker_that_restarts_in_the_middle_loses_no_scan(
     tmp_path: Path, broker: RabbitMq, end: Callable[[RabbitMq], None], kind: str
 ) -> None:
     came, went = (new_queue(broker.port, **{"x-queue-type": kind}) for _ in range(2))
+    broker.write_down_queues()
     send(broker.port, came, *(body(n) for n in range(SCANS)))
     source = {"type": "rabbitmq", "url": broker.amqp_url, "queue": came, "max_unacked": 50}
     sink = {"type": "rabbitmq", "url": broker.amqp_url, "queue": went, "timeout": "10s", "retry": RETRY}
