@@ -2,28 +2,23 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pika.exceptions
 import pytest
 from support.amqp_front import AmqpFront
 from support.certificates import certificate
-from support.eventually import eventually
 from support.missing import missing
-from support.rabbit import Contents, channel, new_queue
+from support.rabbit import Contents, channel, failure, make, new_queue
 from support.records import record
 
-from scribe_connectors.rabbitmq import _publishing
 from scribe_connectors.rabbitmq.sink import RabbitMqSink, RabbitMqSinkOptions
 from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkError, Throttled, Transient
-from scribe_export.interface import Context
 from scribe_export.model import Record
 from scribe_export.testing.records import scan_body
-from scribe_export.testing.sealing import encode, opened, seal_one, send
+from scribe_export.testing.sealing import opened, seal_one, send
 from scribe_local import servers
 from scribe_local.process import ServerMissing, free_port
 from scribe_local.servers import RabbitMq
@@ -56,20 +51,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
         server.tls_url = f"amqps://127.0.0.1:{port}"  # type: ignore[attr-defined]  # for this module
         server.ca_file = str(made.chain)  # type: ignore[attr-defined]
         yield server
-
-
-def make(url: str, folder: Path = Path(), **options: Any) -> RabbitMqSink:
-    checked = RabbitMqSinkOptions.model_validate({"url": url, "timeout": 10.0, **options})
-    return RabbitMqSink(checked, Context("announce", folder=folder))
-
-
-async def failure(sink: RabbitMqSink, sent: Sequence[Record]) -> Exception:
-    """What a write raises."""
-    try:
-        await send(sink, seal_one(sink, sent))
-    except SinkError as error:
-        return error
-    raise AssertionError("the write was confirmed")
 
 
 def run(sink: RabbitMqSink, sent: Sequence[Record], before: Callable[[], None] = lambda: None) -> Exception:
@@ -250,98 +231,6 @@ def test_a_broker_out_of_memory_takes_nothing_and_is_not_pressed(own: RabbitMq) 
 
     anyio.run(check)
     assert Contents(own.port, queue).effects() == {"1": 1, "2": 1, "3": 1}
-
-
-async def sent_in_the_end(sink: RabbitMqSink, sent: Sequence[Record]) -> None:
-    """Send it again as long as it is late."""
-    with anyio.fail_after(30):
-        while True:
-            try:
-                await send(sink, seal_one(sink, sent))
-                return
-            except Transient:
-                continue
-
-
-def test_a_connection_that_breaks_is_noticed_at_once(front: AmqpFront, rabbitmq: RabbitMq) -> None:
-    queue, many = new_queue(rabbitmq.port), [record(n) for n in range(1, 41)]
-    sink = make(front.url, queue=queue)
-
-    async def check() -> None:
-        async with opened(sink):
-            encoded = await encode(sink, seal_one(sink, many))
-            with anyio.fail_after(9):
-                for turns in range(3, 12):
-                    await sent_in_the_end(sink, many[:1])
-                    front.cut()
-                    for _ in range(turns):  # the client takes the loss in, step by step
-                        await anyio.lowlevel.checkpoint()
-                    with suppress(Transient, PartialFailure):
-                        await sink.write(encoded)
-
-    anyio.run(check)
-
-
-def test_what_a_broker_confirms_late_is_awaited_and_not_sent_again(own: RabbitMq) -> None:
-    queue = new_queue(own.port)
-    sink = make(own.amqp_url, queue=queue, timeout=0.5)
-
-    async def check() -> None:
-        async with opened(sink):
-            own.pause()
-            for sent, applied in ((RECORDS[:2], "unknown"), (RECORDS[2:], "no"), (RECORDS, "unknown")):
-                error = await failure(sink, sent)
-                assert isinstance(error, Transient)
-                assert error.applied == applied
-            own.resume()
-            await sent_in_the_end(sink, RECORDS)
-            assert Contents(own.port, queue).effects() == {"1": 1, "2": 1, "3": 1}
-            await sent_in_the_end(sink, RECORDS)  # as a replay would
-
-    try:
-        anyio.run(check)
-    finally:
-        own.resume()
-    assert Contents(own.port, queue).effects() == {"1": 1, "2": 1, "3": 1}
-
-
-def test_a_confirm_that_came_when_nobody_waited_is_known(own: RabbitMq) -> None:
-    queue = new_queue(own.port)
-    sink = make(own.amqp_url, queue=queue, timeout=0.5)
-
-    async def check() -> None:
-        async with opened(sink):
-            own.pause()
-            await failure(sink, RECORDS)
-            own.resume()
-            contents = Contents(own.port, queue)
-            await eventually(lambda: len(contents.look()) == 3)
-            await sent_in_the_end(sink, RECORDS)
-
-    try:
-        anyio.run(check)
-    finally:
-        own.resume()
-    assert Contents(own.port, queue).effects() == {}
-
-
-def test_a_confirm_that_never_comes_is_not_awaited_for_ever(
-    front: AmqpFront, rabbitmq: RabbitMq, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_publishing, "LOST", 2.0)
-    queue = new_queue(rabbitmq.port)
-    sink = make(front.url, queue=queue, timeout=0.5)
-
-    async def check() -> None:
-        async with opened(sink):
-            with front.unconfirmed():
-                assert isinstance(await failure(sink, RECORDS), Transient)
-            connections = front.connections
-            await sent_in_the_end(sink, RECORDS)
-            assert front.connections == connections + 1
-
-    anyio.run(check)
-    assert Contents(rabbitmq.port, queue).effects() == {"1": 2, "2": 2, "3": 2}
 
 
 def test_tls_is_checked_against_the_authority_of_your_own(own: RabbitMq) -> None:
