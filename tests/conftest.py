@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from support.memory import folder_in_memory
 from support.missing import missing
 from support.s3 import new_bucket, s3_client
 
@@ -89,7 +90,8 @@ def redis() -> Iterator[servers.LocalServer]:
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[servers.RabbitMq]:
     """RabbitMQ. Tests make queues of their own."""
-    yield from _started(servers.rabbitmq)
+    with folder_in_memory() as folder:
+        yield from _started(partial(servers.rabbitmq, folder=folder))
 
 
 @pytest.fixture(scope="session")

@@ -14,14 +14,13 @@ from faults.simulated import FATES, KINDS, Fate
 from faults.surroundings import Disk, Drawn
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from support.memory import MEMORY
 
 from scribe_export.journal import collect, database, dead, destinations
 from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.lane.verdict import Evidence
 
 T = TypeVar("T")
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-"""Where a folder costs no disk, on Linux."""
 NAMES = st.sampled_from(sorted(KINDS))
 PICK = st.integers(0, 30)
 SEEDS = st.integers(0, 7)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.memory import folder_in_memory
 from support.missing import missing
 from support.pipeline import Pipeline, until
 from support.rabbit import Contents, new_queue, send, waiting
@@ -24,12 +25,13 @@ RETRY = {"base_delay": "50ms", "max_delay": "500ms"}
 @pytest.fixture(scope="module")
 def broker() -> Iterator[RabbitMq]:
     """One that may die."""
-    try:
-        server = servers.rabbitmq()
-    except ServerMissing as error:
-        missing(error)
-    with server:
-        yield server
+    with folder_in_memory() as folder:
+        try:
+            server = servers.rabbitmq(folder=folder)
+        except ServerMissing as error:
+            missing(error)
+        with server:
+            yield server
 
 
 def crash(server: RabbitMq) -> None:
@@ -46,6 +48,7 @@ def test_a_broker_that_restarts_in_the_middle_loses_no_scan(
     tmp_path: Path, broker: RabbitMq, end: Callable[[RabbitMq], None], kind: str
 ) -> None:
     came, went = (new_queue(broker.port, **{"x-queue-type": kind}) for _ in range(2))
+    broker.write_down_queues()
     send(broker.port, came, *(body(n) for n in range(SCANS)))
     source = {"type": "rabbitmq", "url": broker.amqp_url, "queue": came, "max_unacked": 50}
     sink = {"type": "rabbitmq", "url": broker.amqp_url, "queue": went, "timeout": "10s", "retry": RETRY}
@@ -58,7 +61,12 @@ def test_a_broker_that_restarts_in_the_middle_loses_no_scan(
         assert pipeline.status()["copy"].delivered < SCANS
         run.wait_for("source held")
         broker.start()
-        until(lambda: pipeline.status()["copy"].delivered == SCANS, within=90, what="delivering the rest")
+        until(
+            lambda: pipeline.status()["copy"].delivered == SCANS,
+            within=90,
+            what="delivering the rest",
+            seen=lambda: f"{broker.account()}\n{run.log.read_text()[-4000:]}",
+        )
         run.terminate()
         assert run.ended() == 0
     counts = Contents(broker.port, went).effects()
@@ -88,7 +96,7 @@ def test_a_broker_that_restarts_in_the_middle_has_no_request_performed_twice_and
             crash(broker)
             run.wait_for("source held", within=60)
             broker.start()
-            until(lambda: _answers(pipeline) == len(names), within=90, what="answering all")
+            until(lambda: _answers(pipeline) == len(names), within=90, what="answering all", seen=broker.account)
             run.terminate()
             assert run.ended() == 0
         assert len(api.paths("/scan")) == len(names)

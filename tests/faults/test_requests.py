@@ -123,6 +123,21 @@ def test_requests_wait_for_a_scanner_that_is_down_and_for_requesters_that_cannot
         assert len(asked.archived()) == 2
 
 
+def test_replies_that_are_held_are_not_tried_anew_whenever_another_request_ends(
+    tmp_path: Path, api: ScriptedScribe
+) -> None:
+    asked, names = Asked(tmp_path, api.url), [f"r{n}" for n in range(60)]
+    (asked.folder / "replies" / "closed").touch()
+    with asked.pipeline as pipeline:
+        asked.ask(*names)
+        run = pipeline.start()
+        run.ready()
+        until(lambda: pipeline.status()["files"].delivered == len(names), within=60, what="performing all")
+        assert 1 <= len(run.said("replies held")) <= 15  # the delays grow from half a second
+        (asked.folder / "replies" / "closed").unlink()
+        until(lambda: set(asked.replies()) == set(names), within=60, what="answering all")
+
+
 @pytest.mark.parametrize("on_unknown", ["error", "retry"])
 def test_a_scan_that_a_crash_caught_is_performed_again_only_if_that_was_asked_for(
     tmp_path: Path, api: ScriptedScribe, on_unknown: str

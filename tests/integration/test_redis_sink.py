@@ -11,7 +11,8 @@ import anyio
 import pytest
 from pydantic import ValidationError
 from support.certificates import certificate
-from support.loop import in_loop
+from support.eventually import eventually
+from support.loop import closed_after, in_loop
 from support.records import body, record, sealed, write
 from support.redis_front import RESET, Command, RedisFront
 from support.redis_looks import client, new_name
@@ -42,13 +43,13 @@ def url(server: LocalServer) -> str:
 
 
 def sink(url: str, **more: Any) -> RedisSink:
-    return RedisSink(RedisSinkOptions.model_validate({"url": url, "timeout": 10.0, **more}), Context("redis"))
+    options = RedisSinkOptions.model_validate({"url": url, "timeout": 10.0, **more})
+    return closed_after(RedisSink(options, Context("redis")))
 
 
 async def caught(subject: RedisSink, count: int = 1) -> SinkError:
     with pytest.raises(SinkError) as found:
         await write(subject, [record(n) for n in range(1, count + 1)])
-    await subject.close()
     return found.value
 
 
@@ -60,12 +61,10 @@ async def test_a_reader_at_the_right_end_gets_scans_in_order_and_the_oldest_are_
     subject = sink(url(redis), list=name, max_length=3)
     assert await write(subject, [record(n) for n in (1, 2)]) == "list length 2"
     await write(subject, [record(n) for n in (3, 4)])
-    await subject.close()
     assert [json.loads(looking.rpop(name))["scan_id"] for _ in range(3)] == [2, 3, 4]
     assert looking.rpop(name) is None
     right = sink(url(redis), list=name, push="right", max_length=1)
     await write(right, [record(5), record(6)])
-    await right.close()
     assert [json.loads(one)["scan_id"] for one in looking.lrange(name, 0, -1)] == [6]
 
 
@@ -74,7 +73,6 @@ async def test_a_stream_is_kept_to_about_its_length(redis: LocalServer, looking:
     name = new_name("stream")
     subject = sink(url(redis), stream=name, max_length=100, field="scan")
     await write(subject, [record(n) for n in range(1, 500)])
-    await subject.close()
     assert 100 <= looking.xlen(name) < 300
     [(_, newest)] = looking.xrevrange(name, count=1)
     assert newest == {b"scan_id": b"499", b"sha256": record(499).sha256.encode(), b"scan": body(499)}
@@ -89,7 +87,6 @@ async def test_the_receipt_of_a_channel_tells_how_many_heard(redis: LocalServer,
         listening.subscribe(name)
         listening.get_message(timeout=5)
         assert await write(subject, [record(2), record(3)]) == "2 messages, heard by 1 to 1"
-    await subject.close()
 
 
 @in_loop
@@ -108,13 +105,11 @@ async def test_a_key_that_holds_something_else_is_a_conflict_of_that_scan_alone(
     assert looking.get(f"{prefix}:2") == body(2, notes="another")
     assert looking.get(f"{prefix}:4") == body(4)
     assert looking.ttl(f"{prefix}:4") == -1
-    await subject.close()
 
     keeping = sink(url(redis), key=f"{prefix}:{{scan_id}}", on_conflict="keep", ttl="1h")
     assert keeping.effect.kind is EffectClass.WINDOWED
     assert await write(keeping, [record(n) for n in (1, 2, 3, 5)]) == "4 keys, 3 of them there already"
     assert 3500 < looking.ttl(f"{prefix}:5") <= 3600
-    await keeping.close()
 
 
 @pytest.mark.parametrize(
@@ -134,31 +129,29 @@ async def test_a_key_that_holds_something_else_is_a_conflict_of_that_scan_alone(
         ("MOVED 3999 127.0.0.1:6381", Misconfigured, "no"),
     ],
 )
-def test_error_replies_are_told_apart_by_their_codes(
+@in_loop
+async def test_error_replies_are_told_apart_by_their_codes(
     front: RedisFront, reply: str, kind: type[SinkError], applied: str
 ) -> None:
     with front.scripted(lambda command: f"-{reply}\r\n".encode()):
-        error = anyio.run(caught, sink(front.url, list="never"))
+        error = await caught(sink(front.url, list="never"))
     assert type(error) is kind
     assert error.applied == applied
     assert reply.partition(" ")[0] in str(error) or "another node" in str(error)
 
 
 @pytest.mark.parametrize("reply", ["READONLY You can't write against a read only replica.", "LOADING Redis is loading"])
-def test_after_a_failover_the_connection_is_made_anew(front: RedisFront, redis: LocalServer, reply: str) -> None:
-    name = new_name("list")
-
-    async def check() -> None:
-        subject = sink(front.url, list=name)
-        await subject.open()
-        first = set(front._open)
-        with front.scripted(lambda command: f"-{reply}\r\n".encode()), pytest.raises(Transient):
-            await write(subject, [record(1)])
+@in_loop
+async def test_after_a_failover_the_connection_is_made_anew(front: RedisFront, redis: LocalServer, reply: str) -> None:
+    subject = sink(front.url, list=new_name("list"))
+    await subject.open()
+    first = front.connections
+    with front.scripted(lambda command: f"-{reply}\r\n".encode()), pytest.raises(Transient):
         await write(subject, [record(1)])
-        assert first.isdisjoint(front._open)
-        await subject.close()
-
-    anyio.run(check)
+    await write(subject, [record(1)])
+    # The front learns of a closed connection from its own thread.
+    await eventually(lambda: first.isdisjoint(front.connections))
+    assert front.connections
 
 
 @in_loop
@@ -172,7 +165,6 @@ async def test_a_connection_that_breaks_amid_the_replies_acks_those_that_came(fr
     subject = sink(front.url, stream=name)
     with front.scripted(third), pytest.raises(PartialFailure) as found:
         await write(subject, [record(n) for n in range(1, 6)])
-    await subject.close()
     assert found.value.acked == {0, 1}
     assert {error.applied for error in found.value.errors.values()} == {"unknown"}
     assert looking.xlen(name) == 2
@@ -197,19 +189,19 @@ async def test_a_wrong_name_or_user_holds_the_destination(redis: LocalServer, lo
     looking.delete(name)
     subject = sink(url(redis), list=name, username="writer", password="s3cret", push="right")
     await write(subject, [record(1)])
-    await subject.close()
     assert looking.llen(name) == 1
     looking.acl_deluser("writer")
 
 
-def test_a_full_server_and_replicas_that_lag() -> None:
-    async def check(port: int) -> None:
-        lagging = sink(f"redis://127.0.0.1:{port}", list="a", wait_replicas=1, timeout=1.0)
+@in_loop
+async def test_a_full_server_and_replicas_that_lag() -> None:
+    with servers.redis() as server:
+        lagging = sink(url(server), list="a", wait_replicas=1, timeout=1.0)
         error = await caught(lagging)
         assert isinstance(error, Transient)
         assert (error.applied, "0 replicas" in str(error)) == ("unknown", True)
-        with servers.redis(replica_of=port) as replica:
-            following = sink(f"redis://127.0.0.1:{port}", list="a", wait_replicas=1)
+        with servers.redis(replica_of=server.port) as replica:
+            following = sink(url(server), list="a", wait_replicas=1)
             with anyio.fail_after(20):
                 while True:
                     try:
@@ -217,18 +209,14 @@ def test_a_full_server_and_replicas_that_lag() -> None:
                         break
                     except Transient:
                         await anyio.sleep(0.1)
-            await following.close()
             with client(replica.port) as looking:
                 assert looking.llen("a") >= 1
             readonly = await caught(sink(url(replica), list="a"))
             assert (type(readonly), readonly.applied) == (Transient, "no")
-        with client(port) as looking:
+        with client(server.port) as looking:
             looking.config_set("maxmemory", "1")
-        full = await caught(sink(f"redis://127.0.0.1:{port}", list="a"))
+        full = await caught(sink(url(server), list="a"))
         assert (type(full), full.applied) == (Throttled, "no")
-
-    with servers.redis() as server:
-        anyio.run(check, server.port)
 
 
 @in_loop
@@ -256,24 +244,20 @@ async def test_a_server_that_is_not_there_surely_took_nothing() -> None:
     assert (type(error), error.applied) == (Transient, "no")
 
 
-def test_a_certificate_is_trusted_if_its_authority_is(redis: LocalServer, tmp_path: Path) -> None:
+@in_loop
+async def test_a_certificate_is_trusted_if_its_authority_is(redis: LocalServer, tmp_path: Path) -> None:
     made = certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made.chain, made.key)
-
-    async def check(where: str) -> None:
-        error = await caught(sink(where, list="a"))
+    with RedisFront(redis.port, tls=context) as front:
+        error = await caught(sink(front.url, list="a"))
         assert isinstance(error, Misconfigured)
         assert "tls.ca_file" in str(error)
         with pytest.raises(Misconfigured, match="not there"):
-            await sink(where, list="a", tls={"ca_file": str(tmp_path / "missing.pem")}).open()
-        trusting = sink(where, list=new_name("list"), tls={"ca_file": str(made.chain)})
+            await sink(front.url, list="a", tls={"ca_file": str(tmp_path / "missing.pem")}).open()
+        trusting = sink(front.url, list=new_name("list"), tls={"ca_file": str(made.chain)})
         await trusting.open()
         assert await write(trusting, [record(1)]) == "list length 1"
-        await trusting.close()
-
-    with RedisFront(redis.port, tls=context) as front:
-        anyio.run(check, front.url)
 
 
 @pytest.mark.parametrize(
@@ -286,21 +270,17 @@ def test_a_certificate_is_trusted_if_its_authority_is(redis: LocalServer, tmp_pa
     ],
     ids=str,
 )
-def test_a_preview_is_what_goes_over_the_wire(front: RedisFront, where: dict[str, Any], method: str) -> None:
+@in_loop
+async def test_a_preview_is_what_goes_over_the_wire(front: RedisFront, where: dict[str, Any], method: str) -> None:
     where = {name: new_name("preview") if name in {"list", "stream", "channel"} else v for name, v in where.items()}
-
-    async def check() -> None:
-        subject = sink(front.url, **where)
-        records = [record(n) for n in (1, 2, 3)]
-        [previewed] = await subject.preview(subject.encode(sealed(subject, records)))
-        assert not front.wire
-        await write(subject, records)
-        await subject.close()
-        assert previewed.body == b"".join(front.wire)
-        assert (previewed.method, previewed.target) == (method, f"{front.url}/0")
-        assert previewed.records == (0, 1, 2)
-
-    anyio.run(check)
+    subject = sink(front.url, **where)
+    records = [record(n) for n in (1, 2, 3)]
+    [previewed] = await subject.preview(subject.encode(sealed(subject, records)))
+    assert not front.wire
+    await write(subject, records)
+    assert previewed.body == b"".join(front.wire)
+    assert (previewed.method, previewed.target) == (method, f"{front.url}/0")
+    assert previewed.records == (0, 1, 2)
 
 
 @pytest.mark.parametrize(

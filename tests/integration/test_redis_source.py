@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from pydantic import ValidationError
-from support.loop import in_loop
+from support.loop import closed_after, in_loop
 from support.records import body
 from support.redis_front import LOST, Command, RedisFront
 from support.redis_looks import client, new_name
@@ -41,7 +41,7 @@ def url(server: LocalServer) -> str:
 
 def source(url: str, *, once: bool = True, **more: Any) -> RedisSource:
     given = {"url": url, "timeout": 5.0, "lease": 1.0, **more}
-    return RedisSource(RedisSourceOptions.model_validate(given), Context("redis", once=once))
+    return closed_after(RedisSource(RedisSourceOptions.model_validate(given), Context("redis", once=once)))
 
 
 def fill(looking: Any, where: dict[str, Any], numbers: Sequence[int]) -> None:
@@ -201,7 +201,6 @@ async def test_what_the_server_gave_and_never_arrived_is_taken_up_again(
         assert notebook.ids == []
         with anyio.fail_after(10):
             await run_source(subject, notebook, until=3)
-    await subject.close()
     assert notebook.ids == ["1", "2", "3"]
 
 
@@ -248,8 +247,6 @@ async def test_messages_without_an_id_have_one_that_stays(redis: LocalServer, lo
     assert from_list.incoming[0].id == again.incoming[0].id
     assert len(from_list.incoming[0].id) == 64
     assert from_stream.incoming[0].id == entry
-    await by_list.close()
-    await by_stream.close()
 
 
 @in_loop
@@ -259,7 +256,6 @@ async def test_an_entry_without_the_field_keeps_what_it_has_and_is_no_scan(redis
     subject = source(url(redis), stream=name, group="g")
     delivery = await first(subject)
     assert json.loads(delivery.incoming[0].body) == [["scan_id", "7"], ["other", "x"]]
-    await subject.close()
 
 
 @in_loop
@@ -281,7 +277,6 @@ async def test_what_is_unacknowledged_is_bounded(redis: LocalServer, looking: An
         async for delivery in subject.deliveries(Notes()):
             held.append(delivery)  # noqa: PERF401 - it ends by a timeout
     assert sum(len(delivery.incoming) for delivery in held) == 4
-    await subject.close()
 
 
 @in_loop
@@ -302,7 +297,6 @@ async def test_replies_go_where_they_are_looked_for_and_do_not_pile_up(redis: Lo
         await subject.open()
         await subject.reply(replies[:2])
         await subject.reply(replies[2:])
-        await subject.close()
     assert looking.lrange(listed, 0, -1) == replies[:1:-1]
     assert 3500 < looking.ttl(listed) <= 3600
     assert [fields for _, fields in looking.xrange(streamed)] == [
@@ -312,7 +306,6 @@ async def test_replies_go_where_they_are_looked_for_and_do_not_pile_up(redis: Lo
     wrong = source(url(redis), list="test:asks", delivers="requests", reply={"list": "test:wrong"})
     with pytest.raises(Misconfigured):
         await wrong.reply(replies)
-    await wrong.close()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class AmqpFront:
         self.heartbeats = 0
         self.published: list[Message] = []
         self.acks: list[Basic.Ack] = []
-        self.down = self.losing = False
+        self.down = self.losing = self.mute = False
         self.change: Callable[[Message], tuple[str, str] | None] = lambda message: None
         self._broker = broker
         self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -72,6 +72,15 @@ class AmqpFront:
             yield
         finally:
             self.losing = False
+
+    @contextmanager
+    def unconfirmed(self) -> Iterator[None]:
+        """What the broker answers to messages never arrives, and connections stay open."""
+        self.mute = True
+        try:
+            yield
+        finally:
+            self.mute = False
 
     @contextmanager
     def changing(self, change: Callable[[Message], tuple[str, str] | None]) -> Iterator[None]:
@@ -152,7 +161,8 @@ class AmqpFront:
             while data := broker.recv(65536):
                 if self.losing:
                     break
-                client.sendall(data)
+                if not (self.mute and self.published):
+                    client.sendall(data)
         _reset(client)
         _reset(broker)
 

@@ -21,11 +21,13 @@ PROGRAM = (sys.executable, "-m", "scribe_export")
 _POLL = 0.005
 
 
-def until(reached: Callable[[], bool], *, within: float = 20.0, what: str = "it") -> None:
-    """Return as soon as `reached`; fail after `within` seconds."""
+def until(
+    reached: Callable[[], bool], *, within: float = 20.0, what: str = "it", seen: Callable[[], str] = str
+) -> None:
+    """Return as soon as `reached`; fail after `within` seconds, with what `seen` tells then."""
     deadline = time.monotonic() + within
     while not reached():
-        assert time.monotonic() < deadline, f"{what} did not happen within {within:g} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {within:g} s\n{seen()}"
         time.sleep(_POLL)
 
 

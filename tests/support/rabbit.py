@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
+from scribe_connectors.rabbitmq.sink import RabbitMqSink, RabbitMqSinkOptions
+from scribe_export.errors import SinkError
+from scribe_export.interface import Context
+from scribe_export.model import Record
 from scribe_export.scan import read_fields
+from scribe_export.testing.sealing import seal_one
+from scribe_export.testing.sealing import send as send_batch
 from scribe_export.testing.sink_contract import Destination
 
 
@@ -64,3 +71,18 @@ def waiting(port: int, queue: str) -> int:
     """Messages that lie there ready."""
     with channel(port) as open_channel:
         return int(open_channel.queue_declare(queue, passive=True).method.message_count)
+
+
+def make(url: str, folder: Path = Path(), **options: Any) -> RabbitMqSink:
+    """A sink, not yet opened."""
+    checked = RabbitMqSinkOptions.model_validate({"url": url, "timeout": 10.0, **options})
+    return RabbitMqSink(checked, Context("announce", folder=folder))
+
+
+async def failure(sink: RabbitMqSink, sent: Sequence[Record]) -> Exception:
+    """What a write raises."""
+    try:
+        await send_batch(sink, seal_one(sink, sent))
+    except SinkError as error:
+        return error
+    raise AssertionError("the write was confirmed")

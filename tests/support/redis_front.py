@@ -46,6 +46,11 @@ class RedisFront:
     def url(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self.port}"
 
+    @property
+    def connections(self) -> frozenset[socket.socket]:
+        """Those that are open now; one that the client closed stays until its thread has read the end."""
+        return frozenset(self._open)
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -54,7 +54,7 @@ class Broker:
             # Nothing was sent yet, whatever it was.
             raise Transient(str(error), retry_after=error.retry_after, applied="no") from error
 
-    async def is_blocked(self, patience: float = 0.0) -> bool:
+    async def is_blocked(self, patience: float) -> bool:
         """Whether the broker, out of memory or disk, takes no messages now nor within `patience` seconds."""
         connection = self._connection
         if connection is None or connection.is_closed:

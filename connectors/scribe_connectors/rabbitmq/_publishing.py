@@ -1,7 +1,7 @@
 """Messages published and confirmed by the broker."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiormq import Channel
@@ -9,32 +9,41 @@ from pamqp.commands import Basic
 
 from scribe_connectors.rabbitmq._connection import Broker
 from scribe_connectors.rabbitmq._errors import NO_ROUTE, PRECONDITION_FAILED, classify, code_of
-from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkError, Throttled, Transient
+from scribe_export.errors import Applied, Misconfigured, PartialFailure, Rejected, SinkError, Throttled, Transient
 from scribe_export.parts import one_for_all
 
 # https://www.rabbitmq.com/amqp-0-9-1-reference#basic.publish: a short string
 MAX_SHORT = 255
+LOST = 900.0
+"""Seconds after which a confirm that has not come is no more awaited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is published where; an empty exchange is the default one, whose routing key is a queue's name."""
+    """What is published where; an empty exchange is the default one, whose routing key is a queue's name.
+
+    `name` is the same when the same message comes again, and no other's.
+    """
 
     exchange: str
     routing_key: str
     body: bytes
     properties: Basic.Properties
+    name: Hashable
 
 
 class Publisher:
     """Publishes batches, each on a channel of its own, so that what closes a channel fails nothing else.
 
-    All messages of a batch are sent before the first confirm is awaited. https://www.rabbitmq.com/docs/confirms
+    All messages of a batch are sent before the first confirm is awaited. A broker whose disk is slow confirms late: a
+    message that comes again while its confirm can still come is not sent again, which would give that broker ever more to
+    do, but awaited further. https://www.rabbitmq.com/docs/confirms
     """
 
     def __init__(self, broker: Broker, *, timeout: float) -> None:
         self._broker, self._timeout = broker, timeout
         self._idle: list[Channel] = []
+        self._sent: dict[Hashable, _Sent] = {}
 
     async def open(self) -> None:
         """Have a channel ready. Raises `Transient` or `Misconfigured`."""
@@ -44,29 +53,79 @@ class Publisher:
         """Safe twice."""
         self._idle.clear()
         await self._broker.close()
+        tasks = [sent.task for sent in self._sent.values()]
+        self._sent.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def publish(self, messages: Sequence[Message]) -> dict[int, Exception]:
-        """What was not confirmed, by its place in `messages`, as the client's error or one of the framework's.
+        """What is not confirmed, by its place in `messages`, as the client's error or one of the framework's.
 
-        Raises `Transient` or `Misconfigured` if nothing was sent.
+        Raises `Transient`, `Throttled` or `Misconfigured` if nothing was sent now.
         """
+        await self._give_up()
+        new = [message for message in messages if not self._is_awaited(message.name)]
+        applied: Applied = "no" if len(new) == len(messages) else "unknown"
         if await self._broker.is_blocked(self._timeout):
-            raise Throttled("the broker takes no messages: its memory or its disk is used up", applied="no")
-        channel = await self._take()
-        tasks = [asyncio.ensure_future(_publish(channel, message)) for message in messages]
-        try:
-            _, late = await asyncio.wait(tasks, timeout=self._timeout)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        errors = {place: error for place, task in enumerate(tasks) if (error := _failure(task, channel)) is not None}
-        if not late:
-            self._give_back(channel)
-        elif not await self._broker.is_blocked():
-            # What a blocked broker has read it may still take, and on a new connection it would read it again.
+            raise Throttled("the broker takes no messages: its memory or its disk is used up", applied=applied)
+        if new:
+            try:
+                channel = await self._take()
+            except Transient as error:
+                raise Transient(str(error), retry_after=error.retry_after, applied=applied) from error
+            self._send(channel, new)
+        sent = [self._sent[message.name] for message in messages]
+        await asyncio.wait([one.task for one in sent], timeout=self._timeout)
+        for message, one in zip(messages, sent, strict=True):
+            if one.task.done():
+                self._sent.pop(message.name, None)
+        return {place: failure for place, one in enumerate(sent) if (failure := _failure(one)) is not None}
+
+    def _send(self, channel: Channel, messages: Sequence[Message]) -> None:
+        left, now, closing = len(messages), asyncio.get_running_loop().time(), channel.closing
+        tasks: list[asyncio.Future[None]] = []
+
+        def done(task: "asyncio.Future[None]") -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                closing.cancel()
+                self._give_back(channel)
+            if not task.cancelled():
+                task.exception()  # whoever asks for it again sends it anew
+
+        for message in messages:
+            if before := self._sent.pop(message.name, None):
+                before.task.cancel()
+            task = asyncio.ensure_future(_publish(channel, message))
+            task.add_done_callback(done)
+            tasks.append(task)
+            self._sent[message.name] = _Sent(task, channel, now)
+        # The client forgets those that wait for their turn to be written when the connection breaks.
+        closing.add_done_callback(lambda _: [task.cancel() for task in tasks])
+
+    def _is_awaited(self, name: Hashable) -> bool:
+        """Whether the broker has that message, as far as is known, and may confirm it yet, or did after nobody waited."""
+        sent = self._sent.get(name)
+        if sent is None:
+            return False
+        if sent.task.done():
+            return not sent.task.cancelled() and sent.task.exception() is None
+        return not sent.channel.is_closed
+
+    async def _give_up(self) -> None:
+        """Forget what was sent long ago; the broker may have forgotten it too."""
+        old = asyncio.get_running_loop().time() - max(LOST, 2 * self._timeout)
+        lost = False
+        for name, sent in list(self._sent.items()):
+            if sent.at > old:
+                break
+            del self._sent[name]
+            lost = lost or not sent.task.done()
+            sent.task.cancel()
+        if lost:
             await self._broker.close()
-        return errors
 
     async def _take(self) -> Channel:
         while self._idle:
@@ -80,6 +139,15 @@ class Publisher:
             self._idle.append(channel)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A message on its way: `task` ends with its confirm."""
+
+    task: "asyncio.Future[None]"
+    channel: Channel
+    at: float
+
+
 async def _publish(channel: Channel, message: Message) -> None:
     await channel.basic_publish(
         message.body,
@@ -91,13 +159,15 @@ async def _publish(channel: Channel, message: Message) -> None:
     )
 
 
-def _failure(task: "asyncio.Future[None]", channel: Channel) -> Exception | None:
-    if task.cancelled():
+def _failure(sent: _Sent) -> Exception | None:
+    if not sent.task.done() and not sent.channel.is_closed:
         return Transient("the broker did not confirm it in time")
-    error = task.exception()
+    if not sent.task.done() or sent.task.cancelled():
+        return Transient("the connection was closed before the broker confirmed it")
+    error = sent.task.exception()
     if error is None:
         return None
-    if isinstance(error, Exception) and (classify(error) is not None or not channel.is_closed):
+    if isinstance(error, Exception) and (classify(error) is not None or not sent.channel.is_closed):
         return error
     return Transient("the connection was closed before the broker confirmed it")
 

@@ -128,6 +128,7 @@ class RabbitMqSink(Sink):
                     _routing_key(key, record) if key else str(self.options.queue),
                     body,
                     _properties(record, templates),
+                    name=record.seq,
                 )
             except Rejected as error:
                 refused[index] = error

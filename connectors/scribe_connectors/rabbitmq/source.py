@@ -219,4 +219,4 @@ def _reply(queue: str, body: bytes, correlation_id: str | None = None) -> Messag
         delivery_mode=_PERSISTENT,
         correlation_id=correlation_id or (request_id if fits else None),
     )
-    return Message("", queue, bytes(body), properties)
+    return Message("", queue, bytes(body), properties, name=(queue, correlation_id, bytes(body)))

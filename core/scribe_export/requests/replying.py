@@ -106,5 +106,7 @@ class Replier:
         delay = self._retry.delay(failures, getattr(error, "retry_after", None))
         level = log.error if isinstance(error, Misconfigured) or not isinstance(error, SinkError) else log.warning
         level("replies held", source=self.name, reason=f"{type(error).__name__}: {error}", seconds=round(delay, 1))
-        if not self._stopping:
-            await self._bell.wait(self._clock, max(delay, 0.05))
+        until = self._clock.monotonic() + max(delay, 0.05)
+        # A request that ends meanwhile makes it no shorter: each would be one more failure, and the delay grow with them.
+        while not self._stopping and (left := until - self._clock.monotonic()) > 0:
+            await self._bell.wait(self._clock, left)
