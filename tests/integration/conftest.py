@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from support.s3 import s3_client
+from support.scripted_scribe import ScriptedScribe
+from support.stepped_clock import SteppedClock
 
 from scribe_local.servers import LocalServer
 
@@ -19,6 +21,22 @@ def s3(ministack: LocalServer) -> Iterator[Any]:
     client = s3_client(ministack.url)
     yield client
     client.close()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedScribe]:
+    with ScriptedScribe() as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Many scans at once: so many in flight, the results in the order asked, and one failure loses none of the others."""
 
-from collections.abc import Iterator
-
 import anyio
 import msgspec
 import pytest
@@ -14,17 +12,6 @@ from scribe_export.patterns import RetryPolicy
 
 ONCE = RetryPolicy(max_attempts=1)
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def api() -> Iterator[ScriptedScribe]:
-    with ScriptedScribe() as server:
-        yield server
 
 
 def configs(count: int) -> list[ScanConfig]:

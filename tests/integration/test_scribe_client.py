@@ -1,7 +1,7 @@
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +24,6 @@ from scribe_export.errors import BreakerOpen, Misconfigured, Rejected, SinkError
 from scribe_export.patterns import CircuitBreaker, RetryPolicy
 
 ONCE = RetryPolicy(max_attempts=1)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def api() -> Iterator[ScriptedScribe]:
-    with ScriptedScribe() as server:
-        yield server
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
 
 
 def free_port() -> int:

@@ -1,7 +1,5 @@
 """Scans that the SCRIBE API no longer lists or no longer has: told as missed, each time once."""
 
-from collections.abc import Iterator
-
 import anyio
 import pytest
 from structlog.testing import capture_logs
@@ -12,22 +10,6 @@ from support.source_run import Notebook, run_source
 from support.stepped_clock import SteppedClock
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def api() -> Iterator[ScriptedScribe]:
-    with ScriptedScribe() as server:
-        yield server
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
 
 
 async def test_after_a_long_absence_the_limit_rises_until_known_scans_are_met(api: ScriptedScribe) -> None:

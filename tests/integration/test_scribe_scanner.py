@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import pytest
 from support.scripted_scribe import Answer, ScriptedScribe
 
@@ -10,17 +8,6 @@ from scribe_export.interface import Context
 from scribe_export.model import ScanRequest
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def api() -> Iterator[ScriptedScribe]:
-    with ScriptedScribe() as server:
-        yield server
 
 
 def made(api: ScriptedScribe) -> ScribeApiScanner:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -12,22 +12,6 @@ from scribe_export.errors import Misconfigured, SourceError, Transient
 from scribe_export.model import Delivery
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def api() -> Iterator[ScriptedScribe]:
-    with ScriptedScribe() as server:
-        yield server
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
 
 
 def failing(*ids: str, status: int = 500) -> Callable[[str, str], Answer | None]:
