@@ -14,10 +14,11 @@ from scribe_export.scan import read_fields
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The source that bodies come from; `scope` is set before its scan ids."""
+    """The source that bodies come from; `scope` is set before its scan ids, `any_size` takes what is too large too."""
 
     source: str
     scope: str | None = None
+    any_size: bool = False
 
 
 class Identifier:
@@ -32,7 +33,7 @@ class Identifier:
         """The scan with its routes, as journalled at `received_at` (seconds since the epoch); never raises for a body."""
         body = item.body
         sha256 = hashlib.sha256(body).hexdigest()
-        if len(body) > self._max_record:
+        if len(body) > self._max_record and not origin.any_size:
             why = f"{len(body)} bytes, and journal.max_record is {self._max_record}"
             return _invalid(item, origin, sha256, "too_large", why)
         try:

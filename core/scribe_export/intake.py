@@ -47,7 +47,7 @@ class Intake:
                 log.error(
                     "not a scan", source=origin.source, origin=item.origin, kind=kind, error=why, sha256=scan.sha256
                 )
-            if len(scan.body) > BLOB_THRESHOLD:
+            if len(scan.body) > BLOB_THRESHOLD and self._store.database.folder:
                 scan.blob = await self._blob(scan)
         return scans
 

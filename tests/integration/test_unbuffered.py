@@ -2,97 +2,23 @@
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, ClassVar
 
 import anyio
 import pytest
-from support import spool
 from support.eventually import eventually
 from support.pipeline import Pipeline
 from support.scripted_scribe import ScriptedScribe
+from support.unbuffered import FILE, LETTERS, GateSink, Spooled, kept, letters, reset
 
-from scribe_export.errors import Rejected, Transient, Undelivered
+from scribe_export.errors import Undelivered
 from scribe_export.exporter import Exporter
-from scribe_export.interface import Sink
-from scribe_export.model import BatchLimits, Encoded, Incoming
-from scribe_export.registry import register_sink
-
-Body = Callable[[Exporter], Awaitable[None]]
-
-
-class GateSink(Sink):
-    """Takes what comes while its gate is open, but for scans named in `refusing`."""
-
-    limits = BatchLimits(max_records=100)
-    gate: ClassVar[anyio.Event]
-    taken: ClassVar[list[str]]
-    refusing: ClassVar[set[str]]
-
-    async def write(self, encoded: Encoded) -> None:
-        await self.gate.wait()
-        ids = [record.scan_id for record in encoded.batch.records]
-        for one in self.refusing.intersection(ids):
-            raise Rejected(f"not {one}", kind="unwanted")
-        self.taken.extend(ids)
-
-
-class DownSink(Sink):
-    async def write(self, encoded: Encoded) -> None:
-        raise Transient("down", applied="no")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> None:
-    spool.register()
-    register_sink("gate", GateSink)
-    register_sink("down", DownSink)
+from scribe_export.model import Incoming
 
 
 @pytest.fixture(autouse=True)
 def _closed() -> None:
-    GateSink.gate, GateSink.taken, GateSink.refusing = anyio.Event(), [], set()
-
-
-class Spooled:
-    """A pipeline that reads a folder of messages."""
-
-    def __init__(self, folder: Path, destinations: dict[str, Any], *, own_queue: bool = False, **settings: Any) -> None:
-        self.messages = folder / "it" / "messages"
-        source = {"type": "spool", "directory": "messages", "records": 10, **settings.pop("source", {})}
-        if own_queue:
-            source["dead_letter_queue"] = True
-        self.pipeline = Pipeline(folder / "it", destinations, sources={"in": source}, buffer="none", **settings)
-        self.messages.mkdir()
-
-    def put(self, name: str, body: bytes | None = None) -> None:
-        part = self.messages / f"{name}.part"
-        part.write_bytes(json.dumps({"scan_id": name}).encode() if body is None else body)
-        part.rename(part.with_suffix(".json"))
-
-    def run(self, body: Body, **options: Any) -> None:
-        async def run() -> None:
-            with anyio.fail_after(20):
-                async with Exporter(self.pipeline.load(), **options) as exporter:
-                    await body(exporter)
-
-        anyio.run(run)
-
-    def names(self, suffix: str = ".json") -> set[str]:
-        return {path.stem for path in self.messages.glob(f"*{suffix}")}
-
-
-FILE = {"type": "file", "directory": "kept", "key": "scans/{scan_id}.json"}
-LETTERS = {"type": "file", "directory": "letters", "key": "dead/{scan_id}.json"}
-
-
-def kept(spooled: Spooled) -> set[str]:
-    return {path.stem for path in (spooled.pipeline.folder / "kept" / "scans").glob("*.json")}
-
-
-def letters(spooled: Spooled) -> list[Any]:
-    return [json.loads(path.read_bytes()) for path in (spooled.pipeline.folder / "letters").glob("dead/*.json")]
+    reset()
 
 
 def test_a_message_waits_for_the_slowest_destination_and_leaves_no_state(tmp_path: Path) -> None:
@@ -241,8 +167,8 @@ def test_a_request_is_acknowledged_when_it_was_performed_delivered_and_answered(
         scanner = {"type": "scribe_api", "url": api.url, "on_unknown": "retry"}
         spooled = Spooled(
             tmp_path,
-            {"slow": {"type": "gate"}},
-            own_queue=True,
+            {"slow": {"type": "gate"}, "dead": LETTERS},
+            dead_letter="dead",
             scanner=scanner,
             source={"delivers": "requests", "reply": "replies"},
         )
@@ -256,8 +182,9 @@ def test_a_request_is_acknowledged_when_it_was_performed_delivered_and_answered(
             return Counter(path.name.partition(".")[0] for path in closed.parent.glob("*.json"))
 
         async def body(_: Exporter) -> None:
-            await eventually(lambda: replies() == {"r1": 1, "r2": 1} and spooled.names(".refused") == {"r2"})
-            assert spooled.names() == {"r1"}
+            await eventually(lambda: replies() == {"r1": 1, "r2": 1} and spooled.names() == {"r1"})
+            [letter] = letters(spooled)
+            assert json.loads(letter["body"])["request_id"] == "r2"
             closed.touch()
             spooled.put("r3", json.dumps({"request_id": "r3", "config": asked}).encode())
             GateSink.gate.set()

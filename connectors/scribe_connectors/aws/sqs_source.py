@@ -116,9 +116,15 @@ class SqsSource(Source):
             with suppress(Transient, Misconfigured):
                 found.extend(await self._receive_some(0))
 
-        async with anyio.create_task_group() as group:
-            for _ in range(more):
-                group.start_soon(receive)
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(more):
+                    group.start_soon(receive)
+        except BaseException:
+            # They are in nobody's delivery yet.
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self._held.give_back, found)
+            raise
         return found
 
     async def _receive_some(self, wait: int) -> list[Any]:

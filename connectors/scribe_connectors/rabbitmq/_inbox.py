@@ -67,10 +67,12 @@ class Inbox:
 
         https://www.rabbitmq.com/docs/dlx
         """
-        self._unacked.difference_update(tags)
         with suppress(ChannelInvalidStateError, AMQPError, OSError):
             for tag in tags:
                 await self._channel.basic_reject(tag, requeue=requeue, wait=False)
+                # Not before: an acknowledgement of all up to a later one would take this one along.
+                self._unacked.discard(tag)
+        self._unacked.difference_update(tags)
         self._stirred.set()
 
     def refuse(self) -> None:

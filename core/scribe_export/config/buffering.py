@@ -43,8 +43,14 @@ def check_buffer(
 
 def lost_letters(options: SourceOptions, dead_letter: object) -> str:
     """What is wrong if nothing keeps what can never be delivered; empty if something does."""
-    if dead_letter or getattr(options, "dead_letter_queue", False):
+    own_queue = getattr(options, "dead_letter_queue", False)
+    if dead_letter or (own_queue and options.delivers == "scans"):
         return ""
+    if own_queue:
+        return (
+            "the queue's own dead-letter queue would keep a request and not the scan that came of it: name a destination "
+            "as dead_letter: at the top of the file"
+        )
     return (
         "something has to keep what can never be delivered: name a destination as dead_letter: at the top of the file"
         + _own_queue(options)
@@ -62,5 +68,5 @@ def performed_again(options: SourceOptions, scanner: Built[ScannerOptions] | Non
 
 
 def _own_queue(options: SourceOptions) -> str:
-    has_one = "dead_letter_queue" in type(options).model_fields
+    has_one = "dead_letter_queue" in type(options).model_fields and options.delivers == "scans"
     return ", or set dead_letter_queue: true here if the queue has one of its own" if has_one else ""

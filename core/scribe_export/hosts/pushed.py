@@ -26,6 +26,8 @@ def check_token(authorization: str, environ: Mapping[str, str]) -> None:
     """
     audience = environ.get(AUDIENCE)
     if not audience:
+        if environ.get(ACCOUNT):
+            raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, f"{ACCOUNT} is set and {AUDIENCE} is not; set both")
         return
     kind, _, token = authorization.partition(" ")
     if kind.lower() != "bearer" or not token:

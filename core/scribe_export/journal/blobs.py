@@ -8,28 +8,11 @@ import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
 from scribe_export.journal.folder import sync_folder
 
 BLOB_THRESHOLD = 256 * 1024
 """Bytes above which a body becomes a file: larger rows make the write-ahead log and its checkpoints heavy."""
-
-
-class BodyStore(Protocol):
-    """Where large bodies lie, by the names in their rows."""
-
-    def write(self, body: bytes, sha256: str) -> str:
-        """Store a body; returns the name for its row. Raises OSError."""
-
-    def read(self, name: str) -> bytes:
-        """A body by the name in its row; raises OSError."""
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Forget bodies; those already gone are none of ours."""
-
-    def remove_strays(self, known: frozenset[str]) -> int:
-        """Remove what no row names; returns how many."""
 
 
 class Blobs:
@@ -72,32 +55,4 @@ class Blobs:
         strays = [path for path in self._folder.glob("*/*") if f"{path.parent.name}/{path.name}" not in known]
         for path in strays:
             path.unlink(missing_ok=True)
-        return len(strays)
-
-
-class BlobsInMemory:
-    """The same, for a journal that has no folder."""
-
-    def __init__(self) -> None:
-        self._bodies: dict[str, bytes] = {}
-
-    def write(self, body: bytes, sha256: str) -> str:
-        """As `Blobs.write`; nothing outlasts the process."""
-        name = f"{sha256}-{secrets.token_hex(8)}"
-        self._bodies[name] = body
-        return name
-
-    def read(self, name: str) -> bytes:
-        """As `Blobs.read`."""
-        return self._bodies[name]
-
-    def remove(self, names: Iterable[str]) -> None:
-        """As `Blobs.remove`."""
-        for name in names:
-            self._bodies.pop(name, None)
-
-    def remove_strays(self, known: frozenset[str]) -> int:
-        """As `Blobs.remove_strays`."""
-        strays = self._bodies.keys() - known
-        self.remove(list(strays))
         return len(strays)

@@ -140,7 +140,7 @@ def prune(db: Database, history: float) -> bool:
     ).rowcount
     gone += db.connection.execute(
         "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE at < ? AND state IN ('done', 'failed')"
-        " AND owed <> 1 ORDER BY id LIMIT ?)",
+        " AND owed <> 1 AND (seq IS NULL OR seq NOT IN (SELECT seq FROM body)) ORDER BY id LIMIT ?)",
         (before, SLICE),
     ).rowcount
     return gone >= SLICE

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.errors import JournalError, JournalFull, JournalUnusable
-from scribe_export.journal.blobs import Blobs, BlobsInMemory, BodyStore
+from scribe_export.journal.blobs import Blobs
 from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
 
 LEAST_ROOM = 2**20
@@ -43,7 +43,7 @@ class Database:
         self.path = folder / FILE_NAME if folder else Path(IN_MEMORY)
         self.quota = quota
         self.clock = clock or SystemClock()
-        self.blobs: BodyStore = Blobs(folder) if folder else BlobsInMemory()
+        self._blobs = Blobs(folder) if folder else None
         self.after_commit: list[Callable[[], None]] = []
         self.released: list[int] = []
         """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
@@ -59,6 +59,12 @@ class Database:
             raise
         self.uuid = self.meta("uuid")
         self.blob_bytes = self._blob_bytes()
+
+    @property
+    def blobs(self) -> Blobs:
+        """The files of large bodies; in memory there are none."""
+        assert self._blobs is not None
+        return self._blobs
 
     def _prepare(self) -> None:
         run = self.connection.execute

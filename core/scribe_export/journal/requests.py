@@ -109,9 +109,14 @@ def finish(db: Database, request_id: str, *, seq: int | None, answer: bytes) -> 
     )
 
 
-def fail(db: Database, request_id: str, error: str) -> None:
-    """The request cannot be performed, or nobody knows if it was; one that came from a source is a dead letter."""
-    db.connection.execute("UPDATE request SET state='failed', error=? WHERE request_id=?", (error[:512], request_id))
+def fail(db: Database, request_id: str, error: str, *, seq: int | None = None) -> None:
+    """The request cannot be performed, or nobody knows if it was; one that came from a source is a dead letter.
+
+    `seq` is that of what the scanner answered, if that is no scan.
+    """
+    db.connection.execute(
+        "UPDATE request SET state='failed', error=?, seq=? WHERE request_id=?", (error[:512], seq, request_id)
+    )
     row = find_request(db, request_id)
     if row is not None and row.source:
         _bury(db, row)
@@ -124,7 +129,8 @@ def revive(db: Database, seqs: Sequence[int]) -> list[str]:
         (letter,) = db.connection.execute("SELECT scan_id FROM scan WHERE seq=?", (seq,)).fetchone()
         request_id = letter.removeprefix(_letter(""))
         cursor = db.connection.execute(
-            "UPDATE request SET state='accepted', error='', owed=(owed > 0) WHERE request_id=? AND state='failed'",
+            "UPDATE request SET state='accepted', error='', seq=NULL, owed=(owed > 0)"
+            " WHERE request_id=? AND state='failed'",
             (request_id,),
         )
         if cursor.rowcount:

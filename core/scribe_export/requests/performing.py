@@ -248,7 +248,7 @@ class Requests:
 
         def end(db: Database, results: Sequence[Ingested]) -> None:
             if why:
-                fail(db, request_id, why)
+                fail(db, request_id, why, seq=results[0].seq)
             else:
                 finish(db, request_id, seq=results[0].seq, answer=body)
 

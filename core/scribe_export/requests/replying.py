@@ -63,8 +63,6 @@ class Replier:
                 try:
                     await self._send(rows)
                     failures = 0
-                    if self._told:
-                        self._told()
                 except Exception as error:  # noqa: BLE001 - a connector's bug must not stop the others
                     failures += 1
                     await self._back_off(error, failures)
@@ -87,7 +85,7 @@ class Replier:
         except PartialFailure as failure:
             await self._settle_some(rows, failure)
             return
-        await self._store.do(lambda db: replied(db, rows))
+        await self._replied(rows)
 
     async def _settle_some(self, rows: Sequence[RequestRow], failure: PartialFailure) -> None:
         """Those that were confirmed, or refused for good, are not sent again. Raises what the others failed with."""
@@ -95,9 +93,14 @@ class Replier:
         for index, error in refused.items():
             self._refused(rows[index], error)
         settled = [row for index, row in enumerate(rows) if index in failure.acked or index in refused]
-        await self._store.do(lambda db: replied(db, settled))
+        await self._replied(settled)
         if len(settled) < len(rows):
             raise next((error for error in failure.errors.values() if not isinstance(error, Rejected)), failure)
+
+    async def _replied(self, rows: Sequence[RequestRow]) -> None:
+        await self._store.do(lambda db: replied(db, rows))
+        if self._told:
+            self._told()
 
     def _refused(self, row: RequestRow, error: SinkError) -> None:
         log.error("reply refused", source=self.name, request=row.request_id, reason=str(error))

@@ -14,13 +14,15 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from scribe_export.errors import JournalFull
 from scribe_export.journal.dead import DeadLetter
 from scribe_export.model import Answer, Delivery, Incoming
 from scribe_export.unbuffered.letters import dead_letter
 from scribe_export.unbuffered.watching import Outcome, Ticket, Watcher
 
 log = structlog.get_logger()
-CONFLICT = "conflict"
+PAUSE = 30.0
+"""Seconds before a message is refused whose letter was refused too: until somebody acts it would only come and go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Letterbox(Protocol):
     """Takes dead letters for their destination."""
 
     async def __call__(self, bodies: Sequence[bytes]) -> Sequence[int]:
-        """Journal them; their numbers."""
+        """Journal them; their numbers. Raises `JournalFull`."""
 
 
 class Concluder:
@@ -52,6 +54,7 @@ class Concluder:
         self._tasks: TaskGroup | None = None
         self._open: Counter[str] = Counter()
         self._bells: dict[str, list[anyio.Event]] = {}
+        self._over = anyio.Event()
 
     @property
     def idle(self) -> bool:
@@ -78,9 +81,12 @@ class Concluder:
     ) -> None:
         """Write into `fates` what becomes of each as it is decided; returns when all are, or the exporter stops."""
         watch = self._watcher.watch(tickets)
-        while news := await watch.next():
-            for index, fate in (await self._judged(source, incoming, news)).items():
-                fates[index] = fate
+        try:
+            while news := await watch.next():
+                for index, fate in (await self._judged(source, incoming, news)).items():
+                    fates[index] = fate
+        finally:
+            self._watcher.drop(watch)
 
     async def run(self) -> None:
         """Until the watcher ends; returns when every delivery was answered."""
@@ -90,6 +96,7 @@ class Concluder:
                 await self._watcher.run()
             finally:
                 self._tasks = None
+                self._over.set()
 
     async def _conclude(self, source: str, delivery: Delivery, tickets: Sequence[Ticket]) -> None:
         watch = self._watcher.watch(tickets)
@@ -109,29 +116,38 @@ class Concluder:
                 bell.set()
 
     async def _conclude_dead(self, source: str, delivery: Delivery, news: Mapping[int, Outcome]) -> None:
-        await self._answer(source, delivery, await self._judged(source, delivery.incoming, news))
+        fates = await self._judged(source, delivery.incoming, news)
+        if self._post and any(fate.dead for fate in fates.values()):
+            with anyio.move_on_after(PAUSE):
+                await self._over.wait()
+        await self._answer(source, delivery, fates)
 
     async def _judged(self, source: str, incoming: Sequence[Incoming], news: Mapping[int, Outcome]) -> dict[int, Fate]:
         fates = {index: KEPT if outcome.known else UNDECIDED for index, outcome in news.items()}
-        dead = {index: outcome.dead for index, outcome in news.items() if outcome.dead}
-        for index, letters in dead.items():
-            fates[index] = Fate(kept=False, dead=True, reason=_told(letters))
+        dead = [(index, grave) for index, outcome in news.items() for grave in outcome.dead]
+        for index, grave in dead:
+            fates[index] = Fate(kept=False, dead=True, reason=_told(grave.letters))
             log.error("dead letter", source=source, origin=incoming[index].origin, reason=fates[index].reason)
         if dead and self._post:
-            documents = [dead_letter(incoming[index], found, source) for index, found in dead.items()]
-            for index, posted in zip(dead, await self._posted(self._post, documents), strict=True):
-                fates[index] = posted or fates[index]
+            documents = [dead_letter(grave, source, incoming[index].origin) for index, grave in dead]
+            posted = await self._posted(self._post, documents)
+            for index in {index for index, _ in dead}:
+                its = [fate for (place, _), fate in zip(dead, posted, strict=True) if place == index]
+                if None not in its:
+                    fates[index] = UNDECIDED if UNDECIDED in its else KEPT
         return fates
 
     async def _posted(self, post: Letterbox, documents: Sequence[bytes]) -> list[Fate | None]:
         """For each, kept, or undecided, or None where its destination refused it."""
         fates: list[Fate | None] = [UNDECIDED] * len(documents)
-        watch = self._watcher.watch(await post(documents))
+        try:
+            watch = self._watcher.watch(await post(documents))
+        except JournalFull as error:
+            log.warning("dead letter waits", reason=str(error))
+            return fates
         while news := await watch.next():
             for index, outcome in news.items():
-                # A conflict there means that this body's letter lies there already, with another error's text.
-                kept = all(letter.kind == CONFLICT for letter in outcome.dead)
-                fates[index] = UNDECIDED if not outcome.known else KEPT if kept else None
+                fates[index] = UNDECIDED if not outcome.known else None if outcome.dead else KEPT
         return fates
 
     async def _answer(self, source: str, delivery: Delivery, fates: Mapping[int, Fate]) -> None:

@@ -2,16 +2,20 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
+import structlog
 
 from scribe_export.clock import Clock
+from scribe_export.errors import JournalFull
 from scribe_export.journal.database import Database
-from scribe_export.journal.dead import DeadLetter
-from scribe_export.journal.fates import Dead, ended_requests, forget, judged, take_dead
+from scribe_export.journal.fates import Grave, Graves, ended_requests, forget, judged, take_dead
 from scribe_export.journal.store import Store
 from scribe_export.lane.waiting import Bell
+
+log = structlog.get_logger()
+FULL_PAUSE = 1.0
 
 Ticket = int | str
 """A scan's number in the journal, or a request's id."""
@@ -21,7 +25,7 @@ Ticket = int | str
 class Outcome:
     """Every destination has the scan, but for those that `dead` names; of one that is not `known` nobody can tell."""
 
-    dead: Sequence[DeadLetter] = ()
+    dead: Sequence[Grave] = ()
     known: bool = True
 
 
@@ -61,7 +65,7 @@ class Watcher:
         self._store, self._clock = store, clock
         self._bell = Bell()
         self._watches: list[Watch] = []
-        self._dead: Dead = {}
+        self._dead: Graves = {}
         self._stopping = False
 
     def watch(self, tickets: Sequence[Ticket]) -> Watch:
@@ -80,6 +84,11 @@ class Watcher:
         self._stopping = True
         self._bell.ring()
 
+    def drop(self, watch: Watch) -> None:
+        """Nobody waits for it any more."""
+        if watch in self._watches:
+            self._watches.remove(watch)
+
     async def run(self) -> None:
         """Until stopped; then every watch is over."""
         while not self._stopping:
@@ -92,7 +101,13 @@ class Watcher:
     async def _look(self) -> None:
         tickets = {ticket for watch in self._watches for ticket in watch.waiting.values()}
         if tickets:
-            ended, self._dead = await self._store.do(functools.partial(_judge, tickets, self._dead))
+            try:
+                ended, self._dead = await self._store.do(functools.partial(_judge, tickets, self._dead))
+            except JournalFull as error:
+                log.warning("journal full", reason=str(error))
+                await self._clock.sleep(FULL_PAUSE)
+                self._bell.ring()
+                return
             for watch in self._watches:
                 for index, ticket in list(watch.waiting.items()):
                     if ticket in ended:
@@ -100,24 +115,32 @@ class Watcher:
         self._watches = [watch for watch in self._watches if watch.waiting]
 
 
-def _judge(tickets: set[Ticket], before: Dead, db: Database) -> tuple[dict[Ticket, Outcome], Dead]:
+def _judge(tickets: set[Ticket], before: Graves, db: Database) -> tuple[dict[Ticket, Outcome], Graves]:
     """What has ended, and how; what is dead is forgotten at once, or a repeat would be taken for one that got through.
 
-    `before` are the dead letters of scans that were not decided yet; those of today's are the second answer.
+    `before` are the graves of scans that were not decided yet, or that nobody watched; those of today are the second
+    answer.
     """
-    dead = {seq: list(letters) for seq, letters in before.items()}
-    for seq, letters in take_dead(db).items():
-        dead.setdefault(seq, []).extend(letters)
+    graves = dict(before)
+    for seq, grave in take_dead(db).items():
+        earlier = graves.get(seq)
+        graves[seq] = replace(earlier, letters=earlier.letters + grave.letters) if earlier else grave
     requests = ended_requests(db, [one for one in tickets if isinstance(one, str)])
-    seqs = {one for one in tickets if isinstance(one, int)} | {seq for seq in requests.values() if seq is not None}
-    found = judged(db, seqs)
-    fates = {seq: Outcome(tuple(dead.pop(seq, ()))) for seq in found.decided}
+    asked = {seq for seqs in requests.values() for seq in seqs}
+    found = judged(db, {one for one in tickets if isinstance(one, int)} | asked | graves.keys())
+    for seq in found.gone:
+        graves.pop(seq, None)
+    wanted = found.decided & (asked | {one for one in tickets if isinstance(one, int)})
+    fates = {seq: Outcome((graves[seq],) if seq in graves else ()) for seq in wanted}
     fates |= dict.fromkeys(found.gone, Outcome(known=False))
-    forget(db, [seq for seq, outcome in fates.items() if outcome.dead])
     ended: dict[Ticket, Outcome] = {seq: outcome for seq, outcome in fates.items() if seq in tickets}
-    for name, brought in requests.items():
-        if brought is None:
-            ended[name] = Outcome()
-        elif brought in fates:
-            ended[name] = fates[brought]
-    return ended, dead
+    for name, left in requests.items():
+        if all(seq in fates for seq in left):
+            outcomes = [fates[seq] for seq in left]
+            dead = [grave for outcome in outcomes for grave in outcome.dead]
+            ended[name] = Outcome(dead, known=all(outcome.known for outcome in outcomes))
+    told = {
+        seq for seq in wanted if seq in tickets or any(seq in left for name, left in requests.items() if name in ended)
+    }
+    forget(db, [seq for seq in told if seq in graves])
+    return ended, {seq: grave for seq, grave in graves.items() if seq not in told}
