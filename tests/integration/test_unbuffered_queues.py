@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
 from support.eventually import eventually
-from support.pipeline import Pipeline
+from support.pipeline import Pipeline, until
 from support.queues import QueueContents, new_queue
-from support.rabbit import Contents, send
+from support.rabbit import Contents, send, waiting
 from support.rabbit import new_queue as new_rabbit_queue
-from support.records import body
+from support.records import Journalled, body
 from support.s3 import aws_client
 
 from scribe_connectors.aws.sqs_source import SqsSource, SqsSourceOptions
+from scribe_connectors.rabbitmq.source import RabbitMqSource, RabbitMqSourceOptions
 from scribe_export.errors import Misconfigured
 from scribe_export.exporter import Exporter
 from scribe_export.interface import Context
+from scribe_export.model import Answer, Delivery
+from scribe_export.testing.sealing import opened
 from scribe_local import servers
 from scribe_local.servers import LocalServer
 
@@ -103,3 +107,30 @@ def test_rabbitmq_takes_a_refused_message_to_its_dead_letter_exchange(
     source = {"type": "rabbitmq", "url": rabbitmq.amqp_url, "queue": name, "dead_letter_queue": True}
     assert delivered(tmp_path, source, lambda: [one for _, _, one in looked.look()]) == [POISON]
     assert Contents(rabbitmq.port, name).look() == []
+
+
+@pytest.mark.parametrize("said", ["nack", "refuse"])
+def test_an_acknowledgement_takes_along_none_that_is_being_given_back(rabbitmq: servers.RabbitMq, said: Answer) -> None:
+    letters = new_rabbit_queue(rabbitmq.port)
+    name = new_rabbit_queue(rabbitmq.port, **{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": letters})
+    send(rabbitmq.port, name, *(body(n) for n in range(101)))
+    options = {"url": rabbitmq.amqp_url, "queue": name, "max_records": 100, "max_unacked": 200}
+
+    async def answered(delivery: Delivery, places: Sequence[int], what: Answer) -> None:
+        assert delivery.answer
+        await delivery.answer(places, what)
+
+    async def check() -> None:
+        source = RabbitMqSource(RabbitMqSourceOptions.model_validate(options), Context("inbox"))
+        async with opened(source), aclosing(cast("Any", source.deliveries(Journalled()))) as deliveries:
+            taken: list[Delivery] = []
+            while sum(len(one.incoming) for one in taken) < 101:
+                taken.append(await anext(deliveries))
+            last = taken[-1]
+            async with anyio.create_task_group() as tasks:
+                for one in taken:
+                    tasks.start_soon(answered, one, range(len(one.incoming) - (one is last)), said)
+                tasks.start_soon(answered, last, [len(last.incoming) - 1], "ack")
+
+    anyio.run(check)
+    until(lambda: waiting(rabbitmq.port, name) + waiting(rabbitmq.port, letters) == 100, what="all but one being there")

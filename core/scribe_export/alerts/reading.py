@@ -47,7 +47,8 @@ class Reader:
             found = db.connection.execute("SELECT at FROM scan WHERE seq >= ? ORDER BY seq LIMIT 1", (waiting,))
             for (at,) in found:
                 oldest[name] = max(0.0, now - at)
-        dead, used = dead_counts(db), db.used()
+        # In memory they are only on their way to where they are kept.
+        dead, used = dead_counts(db) if db.folder else {}, db.used()
         free = room(db.folder) if db.folder else LEAST_ROOM
         full = "the journal's quota is used up: sources pause" if used >= db.quota else ""
         return JournalSeen(
