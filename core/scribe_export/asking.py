@@ -15,6 +15,7 @@ from scribe_export.config import Config
 from scribe_export.control import ask, perform
 from scribe_export.errors import ScribeExportError, StateOwned
 from scribe_export.exporter import Exporter
+from scribe_export.scan import encode_document
 
 ATTEMPTS = 50
 PAUSE = 0.1
@@ -47,7 +48,7 @@ def deliver_blocking(path: str | Path, scan: bytes | Mapping[str, Any]) -> Accep
 
     A running exporter delivers it, or the next one that is started. Raises `ConfigError`, `InvalidScan` or `JournalFull`.
     """
-    body = scan if isinstance(scan, bytes) else msgspec.json.encode(scan)
+    body = scan if isinstance(scan, bytes) else encode_document(scan)
     arguments = {"bodies": [base64.b64encode(body).decode("ascii")], "source": "python"}
     answer = ask_or_do(configuration.load(path), "send", arguments)
     return msgspec.convert(answer[0], Accepted)

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
@@ -38,6 +37,7 @@ from scribe_export.requests.performing import SOURCE, Requests
 from scribe_export.requests.replying import Replier
 from scribe_export.requests.taking import RequestIntake
 from scribe_export.routing.router import Router
+from scribe_export.scan import encode_document
 from scribe_export.tasks import plain_errors
 from scribe_export.unbuffered.concluding import UNDECIDED, Concluder, Fate
 from scribe_export.unbuffered.watching import Watcher
@@ -159,13 +159,13 @@ class Exporter:
         Raises `InvalidScan` for what is none, `JournalFull` when the quota is used up. With `buffer` ``none`` it returns
         when its destinations have it, and raises `Undelivered` if one of them can never take it.
         """
-        body = scan if isinstance(scan, bytes) else msgspec.json.encode(scan)
+        body = scan if isinstance(scan, bytes) else encode_document(scan)
         accepted = (await self.accept([body], source=source))[0]
         if self.concluder:
             fates = [UNDECIDED]
             await self.concluder.tell(source, [Incoming(body)], [accepted.seq], fates)
-            if not fates[0].kept:
-                raise Undelivered(fates[0].reason)
+            if fates[0].dead or not fates[0].kept:
+                raise Undelivered(fates[0].reason + (f"; {self.config.dead_letter} keeps it" if fates[0].kept else ""))
         return accepted
 
     async def accept(self, bodies: list[bytes], *, source: str) -> list[Accepted]:

@@ -6,6 +6,8 @@ a usable `scan_id` is refused.
 """
 
 import codecs
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -175,3 +177,12 @@ def _json_type(value: Any) -> str:
         int: "a number",
     }
     return "null" if value is None else names.get(type(value), type(value).__name__)
+
+
+def encode_document(scan: Mapping[str, Any]) -> bytes:
+    """A scan's JSON. Raises `InvalidScan` for what JSON cannot hold, such as NaN."""
+    try:
+        json.dumps(scan, allow_nan=False, default=str)
+        return msgspec.json.encode(scan)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidScan(f"no JSON can be made of it: {error}") from None

@@ -1,6 +1,7 @@
 """`buffer: none`: a message is acknowledged once all its destinations have confirmed it, and not before."""
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -160,6 +161,38 @@ def test_a_scan_from_python_is_delivered_when_the_call_returns(tmp_path: Path) -
             await exporter.deliver({"scan_id": "bad"})
 
     spooled.run(body)
+
+
+def test_a_scan_from_python_that_became_a_dead_letter_is_not_delivered(tmp_path: Path) -> None:
+    spooled = Spooled(tmp_path, {"picky": {"type": "gate"}, "dead": LETTERS}, dead_letter="dead")
+    GateSink.gate.set()
+    GateSink.refusing = {"bad"}
+
+    async def body(exporter: Exporter) -> None:
+        with pytest.raises(Undelivered, match="not bad; dead keeps it"):
+            await exporter.deliver({"scan_id": "bad"})
+
+    spooled.run(body)
+    assert [json.loads(letter["body"])["scan_id"] for letter in letters(spooled)] == ["bad"]
+
+
+def test_a_run_until_idle_says_that_something_is_dead(tmp_path: Path) -> None:
+    main = [sys.executable, "-m", "support.mutant_main", "none"]
+    spooled = Spooled(tmp_path, {"fast": FILE, "dead": LETTERS}, dead_letter="dead", main=main)
+    spooled.put("a")
+    assert spooled.pipeline.until_idle().returncode == 0
+    spooled.put("bad", b"no scan")
+    assert spooled.pipeline.until_idle().returncode == 1
+    assert (spooled.names(), len(letters(spooled))) == (set(), 1)
+
+
+def test_a_journal_that_is_there_is_left_alone_and_said_so(tmp_path: Path) -> None:
+    made = Pipeline(tmp_path / "it", {"fast": FILE})
+    scan = tmp_path / "scan.json"
+    scan.write_text('{"scan_id": 1}')
+    assert made.call("send", str(scan)).returncode == 0
+    made.write({"fast": FILE}, buffer="none")
+    assert "journal left alone" in made.until_idle().stderr
 
 
 def test_a_request_is_acknowledged_when_it_was_performed_delivered_and_answered(tmp_path: Path) -> None:

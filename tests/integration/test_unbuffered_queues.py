@@ -97,6 +97,20 @@ def test_a_queue_without_a_redrive_policy_is_not_read_as_if_it_had_one(ministack
     anyio.run(open_it)
 
 
+def test_a_stop_does_not_wait_for_a_long_poll(tmp_path: Path, ministack: LocalServer, sqs: SQSClient) -> None:
+    url = new_queue(sqs)
+    place = {"queue_url": url, "endpoint_url": ministack.url, "region": servers.REGION, "auth": AUTH}
+    archive = {"type": "file", "directory": "archive", "key": "scans/{scan_id}.json"}
+    source = {"type": "aws_sqs", **place, "wait_time": 20}
+    with Pipeline(tmp_path / "it", {"archive": archive}, sources={"queue": source}) as pipeline:
+        run = pipeline.start()
+        run.ready()
+        sqs.send_message(QueueUrl=url, MessageBody=body(1).decode())
+        until(lambda: pipeline.status()["archive"].delivered == 1, what="delivering")
+        run.terminate()
+        assert run.ended(within=10) == 0
+
+
 def test_rabbitmq_takes_a_refused_message_to_its_dead_letter_exchange(
     tmp_path: Path, rabbitmq: servers.RabbitMq
 ) -> None:

@@ -135,6 +135,7 @@ sources:
   queue: {{type: aws_sqs, queue_url: "https://sqs.eu-west-1.amazonaws.com/222222222222/scans"}}
 destinations:
   each: {{type: file, directory: ./each, key: "scans/{{scan_id}}.json"}}
+  newest: {{type: file, directory: ./newest, key: "scans/{{scan_id}}.json", on_conflict: overwrite}}
   batches: {{type: file, directory: ./batches, key: "scans/{{batch_id}}.{{ext}}"}}
   letters: {{type: file, directory: ./letters, key: "dead/{{scan_id}}.json"}}
 """
@@ -144,5 +145,10 @@ destinations:
         entries = command(tmp_path, "check", path.name, "--json").json()["entries"]
         return {entry["name"]: entry["effect"].partition(",")[0] for entry in entries if entry["kind"] == "destination"}
 
-    assert effects("journal") == {"each": "exact", "batches": "exact per batch", "letters": "exact"}
-    assert effects("none") == {"each": "exact", "batches": "at least once", "letters": "exact"}
+    assert effects("journal") == dict.fromkeys(("each", "newest", "letters"), "exact") | {"batches": "exact per batch"}
+    assert effects("none") == {
+        "each": "exact",
+        "newest": "at least once",
+        "batches": "at least once",
+        "letters": "exact",
+    }

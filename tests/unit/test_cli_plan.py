@@ -88,3 +88,17 @@ def test_control_characters_of_a_scan_reach_no_terminal(tmp_path: Path) -> None:
     ended = command(tmp_path, "plan", "export.yaml", "-", stdin=body)
     assert ended.code == 0
     assert not {char for char in ended.stdout if not char.isprintable() and char != "\n"}
+
+
+def test_the_destination_for_dead_letters_gets_no_scan(tmp_path: Path) -> None:
+    text = """\
+dead_letter: letters
+destinations:
+  files: {type: file, directory: ./files, key: "scans/{scan_id}.json"}
+  letters: {type: file, directory: ./letters, key: "dead/{scan_id}.json"}
+"""
+    (tmp_path / "one.json").write_text(scan(1))
+    ended = command(tmp_path, "plan", write_config(tmp_path, text).name, "one.json", "--json")
+    assert ended.code == 0
+    assert "letters" not in ended.stdout
+    assert "scans/1.json" in ended.stdout

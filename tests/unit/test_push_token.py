@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -131,3 +132,9 @@ def test_certificates_that_cannot_be_had_are_no_refusal_for_good(
 ) -> None:
     monkeypatch.setattr(id_token, "_GOOGLE_OAUTH2_CERTS_URL", f"{certificates}/away")
     assert refusal(signed(), {AUDIENCE: HERE}) == 503
+
+
+def test_an_account_without_an_audience_is_not_taken_for_a_check() -> None:
+    with pytest.raises(Refused, match="set both") as refused:
+        check_token("", {ACCOUNT: PUSHER})
+    assert refused.value.status == HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,7 +1,7 @@
 import pytest
 
 from scribe_export.errors import InvalidScan
-from scribe_export.scan import read_fields
+from scribe_export.scan import encode_document, read_fields
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_the_usual_scan_is_read_in_one_pass() -> None:
     )
     assert (fields.scan_id, fields.confidence, fields.material) == ("7", 0.9, "oak")
     assert (fields.signal_type, fields.frequency, fields.timestamp) == ("sine", 440.0, "2026-03-01T12:00:00Z")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), {1, 2}.__iter__()])
+def test_what_json_cannot_hold_is_not_bent_into_it(value: object) -> None:
+    with pytest.raises(InvalidScan, match="no JSON can be made of it"):
+        encode_document({"scan_id": 1, "x": [value]})

@@ -34,11 +34,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """`unread` are the sources that were not read to their end."""
+    """`unread` are the sources that were not read to their end, `dead` the scans that only a journal would list."""
 
     status: JournalStatus
     unread: list[str]
     recovery: RecoveryReport | None
+    dead: int
 
 
 @click.command(short_help="Deliver every scan until stopped.")
@@ -70,14 +71,24 @@ def command(config: Path, *, until_idle: bool, max_wait: float, log_level: str, 
     loaded = configuration.load(config)
     if loaded.buffer == "journal":
         _check_room(loaded)
+    elif (loaded.state_folder / FILE_NAME).exists():
+        log.warning(
+            "journal left alone", folder=str(loaded.state_folder), hint="deliver it by a run without buffer: none"
+        )
     ended = anyio.run(_run, loaded, until_idle, max_wait)
-    if not until_idle or ended is None:
-        return
+    if ended is None:
+        sys.stdout.flush()
+        # A source's long poll may still wait in a thread, and the interpreter would wait for it.
+        os._exit(0)
     status = ended.status
     _report(status, ended.unread, as_json=as_json)
     active = [row for row in status.destinations if row.state == "active"]
     lost = ended.recovery is not None and ended.recovery.lost is None
-    sys.exit(1 if lost or ended.unread or status.invalid or any(row.dead or row.pending for row in active) else 0)
+    sys.exit(
+        1
+        if lost or ended.dead or ended.unread or status.invalid or any(row.dead or row.pending for row in active)
+        else 0
+    )
 
 
 def _check_room(config: Config) -> None:
@@ -131,7 +142,8 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> _Ended | No
         _end_by(exporter, config.drain_timeout)
         unread = [feed.name for feed in exporter.feeds if not feed.exhausted]
         status = await exporter.store.do(lambda db: journal_status(db.connection, db.clock.now()))
-        return _Ended(status, unread, exporter.recovery)
+        dead = exporter.concluder.dead if exporter.concluder else 0
+        return _Ended(status, unread, exporter.recovery, dead)
 
 
 def _end_by(exporter: Exporter, seconds: float) -> None:

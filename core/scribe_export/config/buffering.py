@@ -17,6 +17,8 @@ def check_dead_letter(name: str | None, tree: Branch, found: Findings) -> None:
         place = tree.entries["dead_letter"].place
         found.add(place, f'no destination is called "{name}"' + did_you_mean(name, nodes.entries))
         return
+    if len(nodes.entries) == 1:
+        found.add(nodes.entries[name].key, "gets dead letters alone; add a destination for the scans")
     entry = branch(nodes.entries[name])
     if entry and "when" in entry.entries:
         found.add(entry.entries["when"].key, f"{name} gets dead letters and no scans, so it has no rule")

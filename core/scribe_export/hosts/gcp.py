@@ -75,7 +75,7 @@ def answer(body: bytes, authorization: str) -> tuple[HTTPStatus, str]:
 def _push(body: bytes) -> dict[str, Any]:
     try:
         push = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"not JSON: {error}") from None
     if not isinstance(push, dict) or not isinstance(push.get("message"), dict):
         raise Refused(

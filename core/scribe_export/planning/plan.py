@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from scribe_export.claims import ClaimHolder
@@ -37,11 +37,14 @@ async def plan(
 ) -> Plan:
     """What would become of these bodies if they came at once from `source`; nothing is opened, written or sent."""
     arrivals = Arrivals()
-    arrivals.add(config, incoming, Origin(source, scope), place.received_at)
+    # The one for dead letters gets no scans.
+    scans = {name: built for name, built in config.destinations.items() if name != config.dead_letter}
+    arrivals.add(replace(config, destinations=scans), incoming, Origin(source, scope), place.received_at)
     shapes: dict[str, int] = {}
     destinations = [
         await _Lane(config, built, number, place, shapes).plan(arrivals.records.get(built.name, ()))
         for number, built in enumerate(config.destinations.values())
+        if built.name in scans
     ]
     return Plan(arrivals.scans, destinations)
 

@@ -7,7 +7,7 @@ exporter stops is given back.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import anyio
@@ -27,8 +27,8 @@ PAUSE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """Of one body: `kept` if every destination, or the one for dead letters, confirmed it. Otherwise `reason` says why
-    not, and `dead` whether it would only come to the same again."""
+    """Of one body: `kept` if every destination, or the one for dead letters, confirmed it. `dead`: some destination can
+    never take it, and `reason` says why; `reason` without `dead` says why it is not decided."""
 
     kept: bool
     dead: bool = False
@@ -55,6 +55,8 @@ class Concluder:
         self._open: Counter[str] = Counter()
         self._bells: dict[str, list[anyio.Event]] = {}
         self._over = anyio.Event()
+        self.dead = 0
+        """What some destination can never take, so far."""
 
     @property
     def idle(self) -> bool:
@@ -117,7 +119,7 @@ class Concluder:
 
     async def _conclude_dead(self, source: str, delivery: Delivery, news: Mapping[int, Outcome]) -> None:
         fates = await self._judged(source, delivery.incoming, news)
-        if self._post and any(fate.dead for fate in fates.values()):
+        if self._post and any(fate.dead and not fate.kept for fate in fates.values()):
             with anyio.move_on_after(PAUSE):
                 await self._over.wait()
         await self._answer(source, delivery, fates)
@@ -127,6 +129,7 @@ class Concluder:
         dead = [(index, grave) for index, outcome in news.items() for grave in outcome.dead]
         for index, grave in dead:
             fates[index] = Fate(kept=False, dead=True, reason=_told(grave.letters))
+            self.dead += 1
             log.error("dead letter", source=source, origin=incoming[index].origin, reason=fates[index].reason)
         if dead and self._post:
             documents = [dead_letter(grave, source, incoming[index].origin) for index, grave in dead]
@@ -134,7 +137,7 @@ class Concluder:
             for index in {index for index, _ in dead}:
                 its = [fate for (place, _), fate in zip(dead, posted, strict=True) if place == index]
                 if None not in its:
-                    fates[index] = UNDECIDED if UNDECIDED in its else KEPT
+                    fates[index] = UNDECIDED if UNDECIDED in its else replace(fates[index], kept=True)
         return fates
 
     async def _posted(self, post: Letterbox, documents: Sequence[bytes]) -> list[Fate | None]:
