@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,4 +70,6 @@ def _main(title: str, patches: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    # A shell that starts the tests in the background has Ctrl-C ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _main(sys.argv[1], json.loads(sys.argv[2]))

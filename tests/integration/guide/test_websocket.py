@@ -85,7 +85,6 @@ def test_its_main_prints_what_is_archived_and_is_not_there_to_disconnect_when_it
             assert process.stdout.readline().startswith("  Confidence: ")
             assert process.stdout.readline().startswith("  Material: ")
             assert filed(archive, performed["scan_id"]) == performed
-            # It listens again: in the middle of an event Python 3.11 may lose the cancellation.
             process.send_signal(signal.SIGINT)
             out, error = process.communicate(timeout=30)
         finally:
