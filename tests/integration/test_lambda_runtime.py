@@ -235,11 +235,16 @@ def test_requests_in_a_queue_are_performed_and_their_scans_delivered(
     scanner = {"type": "scribe_api", "url": simulator.url, "on_unknown": "retry"}
     wanted = [{"request_id": f"r{n}", "config": {"frequency": 300.0 + n}} for n in range(3)]
     event = stage.queue.event(*(json.dumps(one).encode() for one in wanted), b'{"config": {"frequency": "high"}}')
-    with stage.function(api, sources={"asks": asks}, scanner=scanner) as function:
-        assert failures(function.invoke(event)) == ["m4"]
+    archive = stage.config()["destinations"]["archive"]
+    destinations = {"archive": archive, "letters": {**archive, "key": "dead/{scan_id}.json"}}
+    more = {"destinations": destinations, "dead_letter": "letters"}
+    with stage.function(api, sources={"asks": asks}, scanner=scanner, **more) as function:
+        assert failures(function.invoke(event)) == []
         assert failures(function.invoke(stage.queue.event(json.dumps(wanted[0]).encode()))) == []
     scans = [json.loads(one)["config"]["frequency"] for one in stage.stored().values()]
     assert sorted(scans) == [300.0, 301.0, 302.0]
+    [letter] = bodies(stage.s3, stage.bucket, "dead/")
+    assert json.loads(letter)["body"] == '{"config": {"frequency": "high"}}'
 
 
 def test_a_wrong_config_is_told_when_the_function_starts(stage: Stage, api: RuntimeApi) -> None:

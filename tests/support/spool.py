@@ -41,7 +41,9 @@ class SpoolSource(Source):
             raise Transient("the folder is closed", applied="no")
         for reply in replies:
             name = f"{msgspec.json.decode(reply)['request_id']}.{time.time_ns()}.json"
-            (folder / name).write_bytes(reply)
+            part = (folder / name).with_suffix(".part")
+            part.write_bytes(reply)
+            part.rename(folder / name)
 
     async def open(self) -> None:
         self._open = True

@@ -200,6 +200,10 @@ def test_requests_that_may_be_performed_twice_have_to_be_allowed(tmp_path: Path)
         checked(config.load(path))
     document["scanner"]["on_unknown"] = "retry"
     path.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=r"would keep a request and not the scan that came of it"):
+        checked(config.load(path))
+    document |= {"dead_letter": "letters", "destinations": {"list": {"type": "list"}, "letters": {"type": "list"}}}
+    path.write_text(json.dumps(document))
     assert checked(config.load(path)).sources
 
 
