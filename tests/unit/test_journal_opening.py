@@ -119,6 +119,8 @@ def test_a_journal_of_the_first_release_is_migrated_with_its_open_batches(tmp_pa
         journalled(db, new_scan(1))
         (batch,) = sealed(db, archive.id)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute("DROP TABLE usage")
+        connection.execute("ALTER TABLE destination DROP COLUMN paused")
         connection.execute("ALTER TABLE batch DROP COLUMN note")
         connection.execute("DROP INDEX request_open")
         for column in ("source", "owed", "message", "answer", "reply_to"):

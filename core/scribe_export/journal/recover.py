@@ -30,7 +30,7 @@ from scribe_export.scan import read_fields
 RECOVERY_NOTE = "journal.recovering"
 _ASIDE = re.compile(rf"{re.escape(FILE_NAME)}\.damaged-[0-9T-]+")
 _KEYED_BY_NUMBER = ("scan", "body", "batch", "receipt", "request", "shape", "destination")
-_KEYED_BY_TEXT = ("meta", "member", "delivery", "cursor")
+_KEYED_BY_TEXT = ("meta", "member", "delivery", "cursor", "usage")
 _KINDS: dict[str, type | tuple[type, ...]] = {"INTEGER": int, "TEXT": str, "REAL": (float, int), "BLOB": bytes}
 _JSON = {"destination": (6, dict), "shape": (1, dict), "receipt": (5, list)}
 """Columns that hold JSON, and what."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scribe_export.errors import JournalTooNew
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x53435242  # "SCRB", so that `file` and we tell a journal from another database
 
 DDL = """
@@ -23,7 +23,14 @@ CREATE TABLE destination(
   sealed_seq INTEGER NOT NULL,
   delivered INTEGER NOT NULL DEFAULT 0,
   delivered_bytes INTEGER NOT NULL DEFAULT 0,
-  breaker TEXT NOT NULL DEFAULT '{}');
+  breaker TEXT NOT NULL DEFAULT '{}',                      -- below: 1 while an operator holds it
+  paused INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE usage(                                        -- what a service charges for, by UTC day
+  destination TEXT NOT NULL,
+  day TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  amount REAL NOT NULL,
+  PRIMARY KEY(destination, day, unit)) WITHOUT ROWID;
 CREATE TABLE scan(
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   scan_id TEXT NOT NULL,
@@ -119,7 +126,15 @@ def _add_reply_to(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE request ADD COLUMN reply_to TEXT NOT NULL DEFAULT ''")
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_notes, 2: _add_replies, 3: _add_reply_to}
+def _add_usage_and_pauses(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE destination ADD COLUMN paused INTEGER NOT NULL DEFAULT 0")
+    connection.execute(
+        "CREATE TABLE usage(destination TEXT NOT NULL, day TEXT NOT NULL, unit TEXT NOT NULL, amount REAL NOT NULL,"
+        " PRIMARY KEY(destination, day, unit)) WITHOUT ROWID"
+    )
+
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_notes, 2: _add_replies, 3: _add_reply_to, 4: _add_usage_and_pauses}
 """From a version to the next one, each inside the one transaction that `database` opens."""
 
 
