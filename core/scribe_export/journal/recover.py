@@ -180,11 +180,11 @@ def _copy(database: Database, old: sqlite3.Connection) -> RecoveryReport:
 
 
 def _readopt(database: Database) -> None:
-    """Keep the bodies that verify; journal anew those whose scan row is lost."""
+    """Keep the bodies that verify; journal anew those whose scan row is lost, or damaged while the body is whole."""
     new = database.connection
     mask = sum(1 << row.id for row in destinations(database))
-    for seq, body, blob, sha256 in new.execute(
-        "SELECT body.seq, bytes, blob, sha256 FROM body LEFT JOIN scan USING(seq)"
+    for seq, body, blob, sha256, size in new.execute(
+        "SELECT body.seq, bytes, blob, sha256, size FROM body LEFT JOIN scan USING(seq)"
     ).fetchall():
         try:
             raw = database.blobs.read(blob) if body is None else body
@@ -194,15 +194,20 @@ def _readopt(database: Database) -> None:
         if sha256 == found.digest():
             continue
         new.execute("DELETE FROM body WHERE seq=?", (seq,))
+        scan = _scan_of(raw, found.hexdigest(), mask, blob)
         if sha256 is not None:
-            continue
-        digest = found.hexdigest()
-        try:
-            scan = NewScan(read_fields(raw).scan_id, digest, raw, "recovered", mask, blob=blob)
-        except InvalidScan as error:
-            why = ("recovered", f"the journal was damaged: {error}")
-            scan = NewScan(f"sha256:{digest}", digest, raw, "recovered", invalid=why, blob=blob)
+            if scan.invalid or size == len(raw):
+                continue
+            new.execute("DELETE FROM scan WHERE seq=?", (seq,))
         ingest(database, [scan], conflicts=ConflictMasks())
+
+
+def _scan_of(raw: bytes, digest: str, mask: int, blob: str | None) -> NewScan:
+    try:
+        return NewScan(read_fields(raw).scan_id, digest, raw, "recovered", mask, blob=blob)
+    except InvalidScan as error:
+        why = ("recovered", f"the journal was damaged: {error}")
+        return NewScan(f"sha256:{digest}", digest, raw, "recovered", invalid=why, blob=blob)
 
 
 def _dead_letter_lost_bodies(database: Database) -> int:
