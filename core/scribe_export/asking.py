@@ -19,10 +19,11 @@ from scribe_export.scan import encode_document
 
 ATTEMPTS = 50
 PAUSE = 0.1
+ANSWER = 120.0
 
 
-def ask_or_do(config: Config, op: str, arguments: Mapping[str, Any]) -> Any:
-    """The answer of an operation of `control`, as JSON values; raises its error.
+def ask_or_do(config: Config, op: str, arguments: Mapping[str, Any], *, timeout: float = ANSWER) -> Any:
+    """The answer of an operation of `control`, as JSON values, within `timeout` seconds; raises its error.
 
     If a running exporter ends before it answers, the operation is done here: it has to be one that may come twice.
     """
@@ -30,7 +31,7 @@ def ask_or_do(config: Config, op: str, arguments: Mapping[str, Any]) -> Any:
         raise ScribeExportError(f"{config.path} says buffer: none, so there is no journal for this; leave buffer out")
     for attempt in range(ATTEMPTS):
         try:
-            return ask(config.state_folder, op, arguments)
+            return ask(config.state_folder, op, arguments, timeout)
         except ConnectionError:
             pass
         try:

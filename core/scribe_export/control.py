@@ -19,11 +19,15 @@ import structlog
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from scribe_export import config as configuration
 from scribe_export.errors import InvalidScan, JournalError, ScribeExportError
 from scribe_export.exporter import Exporter
 from scribe_export.journal.dead import Selection
 from scribe_export.model import ScanRequest
-from scribe_export.operations import give_up, replay
+from scribe_export.operations.backup import backup
+from scribe_export.operations.leaving import discard, drain
+from scribe_export.operations.letters import give_up, replay
+from scribe_export.operations.pausing import pause
 
 log = structlog.get_logger()
 SOCKET = "control.sock"
@@ -123,6 +127,23 @@ async def _scan(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
     return asdict(await exporter.requests.perform(request, arguments.get("request_id")))
 
 
+async def _pause(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    return {"changed": await pause(exporter, arguments["destination"], paused=arguments["paused"])}
+
+
+async def _drain(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    old = configuration.load(Path(arguments["old"]))
+    return asdict(await drain(exporter, arguments["destination"], old, within=arguments["within"]))
+
+
+async def _leave(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    return {"discarded": await discard(exporter, arguments["destination"])}
+
+
+async def _backup(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    return asdict(await backup(exporter, Path(arguments["target"])))
+
+
 def _selection(arguments: Mapping[str, Any]) -> Selection:
     return Selection(
         destination=arguments.get("destination"),
@@ -131,5 +152,14 @@ def _selection(arguments: Mapping[str, Any]) -> Selection:
     )
 
 
-OPERATIONS: dict[str, Operation] = {"send": _send, "replay": _replay, "discard": _discard, "scan": _scan}
+OPERATIONS: dict[str, Operation] = {
+    "send": _send,
+    "replay": _replay,
+    "discard": _discard,
+    "scan": _scan,
+    "pause": _pause,
+    "drain": _drain,
+    "discard destination": _leave,
+    "backup": _backup,
+}
 _ERRORS: dict[str, type[ScribeExportError]] = {"InvalidScan": InvalidScan, "JournalFull": JournalError}

@@ -82,11 +82,12 @@ class Exporter:
         self.requests: Requests | None = None
         self.repliers: list[Replier] = []
         self.rows: dict[str, DestinationRow] = {}
+        self.draining: set[str] = set()
         self.concluder: Concluder | None = None
         self._watcher: Watcher | None = None
         self._takers: dict[str, Taker] = {}
         self._with_sources, self._with_lanes, self._once = sources, lanes, once
-        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self.rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._stoppable: list[anyio.CancelScope] = []
 
     @classmethod
@@ -236,7 +237,7 @@ class Exporter:
         return open_journal(self.config.state_folder, quota=self.config.journal.quota, clock=self.clock)
 
     async def _build(self) -> None:
-        parts = Assembly(self.config, clock=self.clock, rng=self._rng, once=self._once)
+        parts = Assembly(self.config, clock=self.clock, rng=self.rng, once=self._once)
         self.rows = await self.store.do(lambda db: register(db, self.config.destinations))
         newest = await self.store.do(last_seq)
         if self.buffer == "none":
@@ -307,7 +308,7 @@ class Exporter:
             lanes=self.lanes,
             feeds=self.feeds,
             clock=self.clock,
-            rng=self._rng,
+            rng=self.rng,
         )
 
     def _taker(self, name: str, source: Source, parts: Assembly) -> Taker:

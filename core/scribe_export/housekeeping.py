@@ -2,6 +2,7 @@
 
 import itertools
 
+import anyio
 import structlog
 
 from scribe_export.clock import Clock
@@ -20,6 +21,8 @@ class Housekeeper:
 
     def __init__(self, store: Store, folder: StateFolder | None, clock: Clock, history: float) -> None:
         self.collector = Collector()
+        self.turn = anyio.Lock()
+        """Held by whoever needs that no body goes meanwhile."""
         self._store, self._folder, self._clock, self._history = store, folder, clock, history
 
     async def run(self) -> None:
@@ -41,5 +44,6 @@ class Housekeeper:
 
     async def collect(self) -> None:
         """Remove every body that nobody needs any more."""
-        while await self._store.do(self.collector.collect):
-            pass
+        async with self.turn:
+            while await self._store.do(self.collector.collect):
+                pass

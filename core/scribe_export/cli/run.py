@@ -27,6 +27,7 @@ from scribe_export.journal.ballast import BALLAST_BYTES
 from scribe_export.journal.database import FILE_NAME
 from scribe_export.journal.recover import RecoveryReport
 from scribe_export.journal.status import JournalStatus, journal_status
+from scribe_export.supervision import READY, STOPPING, notify, stay_alive
 
 log = structlog.get_logger()
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -115,6 +116,7 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> _Ended | No
             for again in _SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(again, os._exit, 0)
             stopped = True
+            notify(STOPPING)
             log.info("stopping", signal=signal.Signals(number).name, drain_timeout=config.drain_timeout)
             _end_by(exporter, config.drain_timeout)
             exporter.stop()
@@ -131,6 +133,8 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> _Ended | No
                 destinations=list(config.destinations),
                 seconds=round(time.monotonic() - started, 3),
             )
+            notify(READY)
+            tasks.start_soon(stay_alive, exporter.store, exporter.clock)
             if until_idle:
                 await exporter.until_idle(max_wait)
                 tasks.cancel_scope.cancel()

@@ -9,13 +9,19 @@ import click
 from scribe_export import config as configuration
 from scribe_export.cli.shared import config_argument, json_option, print_json, print_table
 from scribe_export.journal.looking import reading
-from scribe_export.journal.status import JournalStatus, journal_status
+from scribe_export.journal.status import DestinationStatus, JournalStatus, journal_status
 
 
 def read_status(folder: Path) -> JournalStatus:
     """Count from the journal of a state folder, whoever owns it; raises `JournalError`."""
     with reading(folder) as db:
         return journal_status(db.connection, time.time())
+
+
+def _name(row: DestinationStatus) -> str:
+    if row.state != "active":
+        return f"{row.name} (not in the config)"
+    return f"{row.name} (paused)" if row.paused else row.name
 
 
 @click.command(short_help="Show what waits, what was delivered and what is dead.")
@@ -35,7 +41,7 @@ def command(config: Path, *, as_json: bool) -> None:
         titles,
         [
             [
-                row.name if row.state == "active" else f"{row.name} (not in the config)",
+                _name(row),
                 row.pending,
                 row.delivered,
                 row.dead,

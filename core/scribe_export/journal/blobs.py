@@ -25,6 +25,11 @@ class Blobs:
     def write(self, body: bytes, sha256: str) -> str:
         """Store a body durably; returns the name for its row. Raises OSError."""
         name = f"{sha256[:2]}/{sha256}-{secrets.token_hex(8)}"
+        self.put(name, body)
+        return name
+
+    def put(self, name: str, body: bytes) -> None:
+        """Store a body durably under a name that is not there yet. Raises OSError."""
         path = self._folder / name
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -39,7 +44,6 @@ class Blobs:
         except OSError:
             path.unlink(missing_ok=True)
             raise
-        return name
 
     def read(self, name: str) -> bytes:
         """A body by the name in its row; raises OSError."""

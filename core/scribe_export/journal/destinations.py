@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from scribe_export.errors import JournalError
-from scribe_export.journal.batches import batches, remove_batch
+from scribe_export.journal.batches import batches, members_of, remove_batch
 from scribe_export.journal.database import Database
 from scribe_export.journal.ingest import last_seq
-from scribe_export.journal.receipts import write_receipt
+from scribe_export.journal.receipts import write_act, write_discard, write_receipt
 
 MAX_DESTINATIONS = 63
+DISCARDED_AT_ONCE = 1000
+"""Scans that one receipt of a discarded backlog lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationRow:
-    """`sealed_seq`: every scan up to it that was routed here is in a batch, settled or an exception."""
+    """`sealed_seq`: every scan up to it that was routed here is in a batch, settled or an exception.
+
+    `paused` by an operator: nothing is sent there until it is resumed.
+    """
 
     id: int
     name: str
@@ -25,16 +30,17 @@ class DestinationRow:
     delivered: int
     delivered_bytes: int
     breaker: Mapping[str, Any]
+    paused: bool = False
 
 
 def destinations(db: Database) -> list[DestinationRow]:
     """All of them, orphans too."""
     rows = db.connection.execute(
-        "SELECT id, name, state, sealed_seq, delivered, delivered_bytes, breaker FROM destination ORDER BY id"
+        "SELECT id, name, state, sealed_seq, delivered, delivered_bytes, breaker, paused FROM destination ORDER BY id"
     )
     return [
-        DestinationRow(number, name, state, sealed, delivered, size, json.loads(breaker))
-        for number, name, state, sealed, delivered, size, breaker in rows.fetchall()
+        DestinationRow(number, name, state, sealed, delivered, size, json.loads(breaker), bool(paused))
+        for number, name, state, sealed, delivered, size, breaker, paused in rows.fetchall()
     ]
 
 
@@ -72,24 +78,50 @@ def keep_breaker(db: Database, destination: int, snapshot: Mapping[str, Any]) ->
     db.connection.execute("UPDATE destination SET breaker=? WHERE id=?", (json.dumps(snapshot), destination))
 
 
+def keep_paused(db: Database, name: str, *, paused: bool) -> bool:
+    """Hold a destination or let it go on, at an operator's word; returns whether that changed anything."""
+    changed = db.connection.execute(
+        "UPDATE destination SET paused=?1 WHERE name=?2 AND paused<>?1", (int(paused), name)
+    ).rowcount
+    if changed:
+        write_act(db, name, "paused" if paused else "resumed")
+    return bool(changed)
+
+
+def orphan(db: Database, name: str) -> DestinationRow:
+    """A destination that has left the config; raises `JournalError` for any other name."""
+    rows = {row.name: row for row in destinations(db)}
+    if name not in rows:
+        raise JournalError(f"no destination {name!r} in this journal")
+    if rows[name].state != "orphaned":
+        raise JournalError(f"destination {name!r} is in the config; take it out first")
+    return rows[name]
+
+
 def forget(db: Database, name: str) -> int:
     """Discard an orphan with its backlog, at an operator's word; returns how many scans it still held."""
-    row = next((row for row in destinations(db) if row.name == name), None)
-    if row is None:
-        raise JournalError(f"no destination {name!r} in this journal")
-    if row.state != "orphaned":
-        raise JournalError(f"destination {name!r} is in the config; take it out first")
+    row = orphan(db, name)
     held = 0
     for state in ("open", "dead"):
         for batch in batches(db, row.id, state):
-            write_receipt(db, batch, "discarded", "by an operator", None, batch.count)
+            members = [member.seq for member in members_of(db, batch)] if batch.explicit else None
+            write_receipt(db, batch, "discarded", "by an operator", members, batch.count)
             remove_batch(db, batch)
             held += batch.count
-    held += db.connection.execute("DELETE FROM delivery WHERE destination=?", (row.id,)).rowcount
-    held += db.connection.execute(
+    exceptions = db.connection.execute("SELECT seq FROM delivery WHERE destination=? ORDER BY seq", (row.id,))
+    waiting = db.connection.execute(
+        "SELECT seq FROM scan WHERE seq > ?1 AND routes & ?2 ORDER BY seq", (row.sealed_seq, 1 << row.id)
+    )
+    for seqs in (exceptions.fetchall(), waiting.fetchall()):
+        for start in range(0, len(seqs), DISCARDED_AT_ONCE):
+            write_discard(db, name, [seq for (seq,) in seqs[start : start + DISCARDED_AT_ONCE]])
+        held += len(seqs)
+    db.connection.execute("DELETE FROM delivery WHERE destination=?", (row.id,))
+    db.connection.execute(
         "UPDATE scan SET routes = routes & ~?1 WHERE seq > ?2 AND routes & ?1", (1 << row.id, row.sealed_seq)
-    ).rowcount
+    )
     db.connection.execute("DELETE FROM destination WHERE id=?", (row.id,))
+    write_act(db, name, "removed")
     return held
 
 

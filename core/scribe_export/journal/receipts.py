@@ -58,6 +58,11 @@ def write_discard(db: Database, destination: str, seqs: Sequence[int]) -> None:
     )
 
 
+def write_act(db: Database, destination: str, outcome: str) -> None:
+    """Write down what an operator did to a destination: it is about no scan, and covers none."""
+    _append(db, (destination, outcome, 0, 0, "[]", 0, "", "", "by an operator"))
+
+
 def _append(db: Database, values: Sequence[object]) -> None:
     row = (*values, db.clock.now())
     before = db.connection.execute("SELECT hash FROM receipt ORDER BY id DESC LIMIT 1").fetchone()

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from scribe_export.errors import JournalTooNew
+from scribe_export.errors import JournalError, JournalTooNew
 
 SCHEMA_VERSION = 5
 APPLICATION_ID = 0x53435242  # "SCRB", so that `file` and we tell a journal from another database
@@ -141,6 +141,14 @@ MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
     4: _add_usage_and_pauses,
 }
 """From a version to the next one, each inside the one transaction that `database` opens."""
+
+
+def too_old(path: Path, version: int) -> JournalError:
+    """The error for a journal that may only be looked at, and would have to be migrated first."""
+    return JournalError(
+        f"{path}: written in format {version} by an older release; the next run or send of this one brings it to "
+        f"{SCHEMA_VERSION}, and then it can be looked at"
+    )
 
 
 def too_new(path: Path, version: int) -> JournalTooNew:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scribe_export.errors import JournalError
-from scribe_export.journal.schema import SCHEMA_VERSION, too_new
+from scribe_export.journal.schema import SCHEMA_VERSION, too_new, too_old
 
 _QUERY = """
 SELECT id, name, state, delivered, delivered_bytes, breaker,
@@ -21,14 +21,18 @@ SELECT id, name, state, delivered, delivered_bytes, breaker,
   (SELECT class FROM batch WHERE destination = destination.id AND class <> '' AND state = 'open'
     ORDER BY first_seq LIMIT 1),
   (SELECT error FROM batch WHERE destination = destination.id AND class <> '' AND state = 'open'
-    ORDER BY first_seq LIMIT 1)
+    ORDER BY first_seq LIMIT 1),
+  paused
 FROM destination ORDER BY id
 """
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationStatus:
-    """`pending` scans are neither delivered nor dead; `breaker` is closed, open or half_open."""
+    """`pending` scans are neither delivered nor dead; `breaker` is closed, open or half_open.
+
+    `paused` by an operator: nothing is sent there until it is resumed.
+    """
 
     name: str
     state: str
@@ -39,6 +43,7 @@ class DestinationStatus:
     breaker: str
     oldest_pending_seconds: float
     last_error: str
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
                 breaker=str(breaker.get("state", "closed")),
                 oldest_pending_seconds=max(0.0, now - oldest[0]) if oldest else 0.0,
                 last_error=error,
+                paused=bool(row[12]),
             )
         )
     meta = dict(run("SELECT key, value FROM meta").fetchall())
@@ -113,6 +119,9 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     if version > SCHEMA_VERSION:
         connection.close()
         raise too_new(path, version)
+    if 0 < version < SCHEMA_VERSION:
+        connection.close()
+        raise too_old(path, version)
     return connection
 
 

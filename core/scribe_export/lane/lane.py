@@ -63,6 +63,7 @@ class Lane:
         self.sink = sink
         self.breaker = breaker
         self.flush = False
+        self.paused = row.paused
         self.misconfigured = False
         self._store, self._head, self._clock, self._retry, self._assume = store, head, clock, retry, assume
         self._claims, self._told = claims, told
@@ -101,6 +102,11 @@ class Lane:
             self._queue.put(batch, now=True)
         self._bell.ring()
 
+    def pause(self, *, paused: bool) -> None:
+        """Start nothing until it is resumed; what is in flight ends."""
+        self.paused = paused
+        self._bell.ring()
+
     def stop(self) -> None:
         """Start nothing more; `run` returns when what is in flight has ended."""
         self._stopping = True
@@ -115,7 +121,7 @@ class Lane:
     def stuck(self) -> bool:
         """Nothing will move by itself: it waits for an operator, or for a scan that tells poison from an outage."""
         suspects = self._loaded and bool(self._queue) and not self._backlog.count and self._queue.only_suspects
-        return not self._in_flight and (self.misconfigured or suspects)
+        return not self._in_flight and (self.paused or self.misconfigured or suspects)
 
     async def run(self) -> None:
         """Open the sink, take up what the journal holds, and deliver."""
@@ -139,6 +145,9 @@ class Lane:
 
     async def _open_sink(self) -> bool:
         while not self._stopping:
+            if self.paused:
+                await self._bell.wait(self._clock, None)
+                continue
             try:
                 await self.sink.open()
             except SinkError as error:
@@ -174,6 +183,8 @@ class Lane:
 
     async def _launch(self, tasks: TaskGroup) -> bool:
         """Start one attempt or seal one batch; False if there is nothing to do now."""
+        if self.paused:
+            return False
         probing = self.breaker.state is not CircuitState.CLOSED
         if len(self._in_flight) >= (1 if probing else int(self._width)) or (probing and self.breaker.remaining() > 0):
             return False
@@ -190,9 +201,8 @@ class Lane:
 
     def _next_moment(self) -> float | None:
         """Seconds until something is due by itself; None if only an event can bring more to do."""
-        if self._in_flight and (
-            self.breaker.state is not CircuitState.CLOSED or len(self._in_flight) >= int(self._width)
-        ):
+        full = len(self._in_flight) >= int(self._width) or self.breaker.state is not CircuitState.CLOSED
+        if self.paused or (self._in_flight and full):
             return None
         moments = [self._queue.seconds_until_due()]
         if self._backlog.count:

@@ -1,4 +1,4 @@
-"""What an operator asks of a pipeline, done inside the one process that holds its journal."""
+"""Dead letters sent again, or given up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

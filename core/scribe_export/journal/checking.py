@@ -1,0 +1,79 @@
+"""Whether a journal is whole, found out beside the exporter that uses it."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scribe_export.journal.database import Database
+from scribe_export.journal.looking import reading
+from scribe_export.journal.receipts import broken_links
+
+SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was looked at, and each thing that is wrong, in words."""
+
+    bodies: int
+    bytes: int
+    receipts: int
+    problems: tuple[str, ...]
+
+
+def check_journal(folder: Path) -> Checked:
+    """Read a whole journal: its pages, every body against its sha256, the chain of receipts. Raises `JournalError`."""
+    with reading(folder) as db:
+        db.connection.execute("BEGIN")
+        problems = _pages(db)
+        bodies, size, wrong = _bodies(db, folder)
+        problems += wrong
+        links = broken_links(db)
+        problems += [f"receipt {number} does not carry the hash of the one before it" for number in links[:SHOWN]]
+        if len(links) > SHOWN:
+            problems.append(f"{len(links) - SHOWN} more receipts do not carry the hash of the one before them")
+        receipts = db.connection.execute("SELECT count(*) FROM receipt").fetchone()[0]
+    return Checked(bodies, size, receipts, tuple(problems))
+
+
+def _pages(db: Database) -> list[str]:
+    found = [str(row[0]) for row in db.connection.execute(f"PRAGMA integrity_check({SHOWN})").fetchall()]
+    return [] if found == ["ok"] else [f"the file is damaged: {line}" for text in found for line in text.splitlines()]
+
+
+def _bodies(db: Database, folder: Path) -> tuple[int, int, list[str]]:
+    count = size = 0
+    wrong = list[str]()
+    for seq, scan_id, sha256, bytes_, blob in db.connection.execute(
+        "SELECT scan.seq, scan_id, sha256, bytes, blob FROM body JOIN scan USING(seq) ORDER BY seq"
+    ):
+        body = _read(db, blob) if bytes_ is None else bytes_
+        if body is None and not _still_there(folder, seq):
+            continue
+        count += 1
+        size += len(body or b"")
+        if body is None:
+            wrong.append(f"scan {scan_id} (number {seq}): its body's file blobs/{blob} is missing")
+        elif hashlib.sha256(body).digest() != sha256:
+            wrong.append(f"scan {scan_id} (number {seq}): its body does not match its sha256")
+    return count, size, list(_shortened(wrong))
+
+
+def _read(db: Database, blob: str) -> bytes | None:
+    try:
+        return db.blobs.read(blob)
+    except OSError:
+        return None
+
+
+def _still_there(folder: Path, seq: int) -> bool:
+    """Whether today's journal has that body: a file goes as soon as its scan is delivered everywhere."""
+    with reading(folder) as now:
+        return now.connection.execute("SELECT 1 FROM body WHERE seq=?", (seq,)).fetchone() is not None
+
+
+def _shortened(lines: list[str]) -> Iterator[str]:
+    yield from lines[:SHOWN]
+    if len(lines) > SHOWN:
+        yield f"{len(lines) - SHOWN} more bodies are lost or do not match"

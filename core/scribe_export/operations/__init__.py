@@ -1,0 +1,1 @@
+"""What an operator asks of a pipeline, done inside the one process that holds its journal."""
