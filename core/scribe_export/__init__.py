@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Record,
         Request,
         ScanRequest,
+        Usage,
     )
     from scribe_export.options import (
         Duration,
@@ -118,6 +119,7 @@ __all__ = [
     "Triggered",
     "Undelivered",
     "Url",
+    "Usage",
     "deliver_blocking",
     "register_scanner",
     "register_sink",
@@ -163,6 +165,7 @@ _MODULES = {
         "Record",
         "Request",
         "ScanRequest",
+        "Usage",
     ),
     "options": (
         "Duration",

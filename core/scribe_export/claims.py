@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import anyio
 
 from scribe_export.errors import BreakerOpen, Misconfigured, Rejected, SinkError
-from scribe_export.model import Record, Request
+from scribe_export.model import Record, Request, Usage
 from scribe_export.oversize import ANY_SHA256, claim_key
 from scribe_export.patterns import CircuitBreaker
 
@@ -29,6 +29,14 @@ class ClaimHolder(Protocol):
 
     async def preview_keep(self, key: str, record: Record) -> Sequence[Request]:
         """The requests of a first `keep`, as `Sink.preview`."""
+
+
+@runtime_checkable
+class CountedHolder(Protocol):
+    """A holder that can say what keeping a claim is charged for."""
+
+    def usage_of_keep(self, key: str, record: Record) -> Usage:
+        """As `Sink.usage`, of one `keep`."""
 
 
 class ClaimStore:
@@ -70,6 +78,11 @@ class ClaimStore:
                 self._breaker.record_failure(str(error))
                 raise
             self._breaker.record_success()
+
+    def usage(self, record: Record) -> Usage:
+        """What keeping one scan is charged for, as far as the store can tell."""
+        holder = self._holder
+        return holder.usage_of_keep(claim_key(record.sha256), record) if isinstance(holder, CountedHolder) else Usage()
 
     async def close(self) -> None:
         """Safe twice, and before the first use."""

@@ -10,6 +10,7 @@ from scribe_export.errors import JournalFull, JournalUnusable
 from scribe_export.journal.collect import Collector, prune
 from scribe_export.journal.folder import StateFolder
 from scribe_export.journal.store import Store
+from scribe_export.journal.usage import prune_usage
 
 log = structlog.get_logger()
 INTERVAL = 1.0
@@ -38,6 +39,7 @@ class Housekeeper:
                 if rounds % PRUNE_EVERY == 0:
                     while await self._store.do(lambda db: prune(db, self._history)):
                         pass
+                    await self._store.do(prune_usage)
             except JournalFull as error:
                 log.warning("journal full", reason=str(error))
             await self._clock.sleep(INTERVAL)

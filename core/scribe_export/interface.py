@@ -21,6 +21,7 @@ from scribe_export.model import (
     Reply,
     Request,
     ScanRequest,
+    Usage,
 )
 from scribe_export.options import Options, ScannerOptions, SinkOptions, SourceOptions
 
@@ -113,6 +114,14 @@ class Sink(Connector[SinkOptions]):
         They are what the same client would send, not a description kept beside it. Empty if the sink cannot tell.
         """
         return ()
+
+    def usage(self, encoded: Encoded) -> Usage:  # noqa: ARG002
+        """What writing a batch is charged for, as far as the batch tells. Pure and quick: no network, in the event loop.
+
+        Called once for each attempt, whatever came of it, and the same for all of them: what a service charges for a look
+        at what is there already, or does not because an attempt ended early, is left aside. Empty: nothing is counted.
+        """
+        return Usage()
 
     @abstractmethod
     async def write(self, encoded: Encoded) -> str | None:

@@ -146,6 +146,19 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What one `Sink.write` asks of its service, in the units that the service counts for its bill.
+
+    `tried` counts for every attempt, `kept` only for records that were confirmed: what a service stores, and what it
+    charges for success alone. Amounts are finite and not negative. Names are ``requests``, ``bytes_sent`` (of bodies) and
+    ``stored_bytes``, which have no price, and a service's own, such as ``aws_s3.put_requests``.
+    """
+
+    tried: Mapping[str, float] = field(default_factory=dict)
+    kept: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request as its service gets it, date and signature aside.
 

@@ -12,10 +12,14 @@ from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkEr
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One request: `members` are the indexes of the records it carries, `payload` what is sent."""
+    """One request: `members` are the indexes of the records it carries, `payload` what is sent.
+
+    `size` is in bytes as the service counts them, where the sink needs to know.
+    """
 
     members: tuple[int, ...]
     payload: Any
+    size: int = 0
 
 
 class Requests:

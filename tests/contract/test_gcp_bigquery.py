@@ -78,10 +78,10 @@ class BigQueryFixtures(SinkContract):
 
 
 class TestLoadJobs(BigQueryFixtures):
-    pass
+    other_requests = "a job is uploaded in two requests and looked at in more, and is counted as one"
 
 
-class TestLoadJobsOfJson(BigQueryFixtures):
+class TestLoadJobsOfJson(TestLoadJobs):
     body = "json"
     options: ClassVar[Mapping[str, Any]] = {"compression": "gzip"}
 

@@ -42,6 +42,7 @@ def test_where_no_fault_can_be_brought_about_those_checks_skip_and_the_others_ar
         "a_service_that_is_down_acks_nothing",
         "denied_credentials_are_misconfigured",
         "open_works_after_an_open_that_failed",
+        "usage_counts_the_requests_that_are_made",
         "write_does_not_retry",
     }
 

@@ -72,7 +72,7 @@ class ReformatsBodies(MemorySink):
         return replace(encoded, payload=tuple(puts))
 
 
-@lie("the_effect_is_there_when_write_returns")
+@lie("the_effect_is_there_when_write_returns", "usage_counts_the_requests_that_are_made")
 class AcksBeforeItWrites(MemorySink):
     closed = False
 

@@ -10,7 +10,7 @@ import anyio
 from support.lying_sinks import TWINS
 
 from scribe_export.errors import Misconfigured, PartialFailure, Rejected, Transient
-from scribe_export.model import Batch, BatchLimits, Encoded
+from scribe_export.model import Batch, BatchLimits, Encoded, Usage
 from scribe_export.testing.memory import MemorySink
 from scribe_export.testing.memory.sink import Put
 
@@ -261,3 +261,36 @@ class RenamesAfterALostAnswer(MemorySink):
         except Transient as error:
             self.tries += error.applied == "unknown"
             raise
+
+
+@lie("usage_is_of_known_units_and_finite")
+class MisspellsWhatItCounts(MemorySink):
+    def usage(self, encoded: Encoded) -> Usage:
+        return Usage({"requests": 1, "aws_s3.put_request": 1})
+
+
+@lie("usage_is_of_known_units_and_finite")
+class CountsMinusOne(MemorySink):
+    def usage(self, encoded: Encoded) -> Usage:
+        return Usage({"requests": 1}, {"stored_bytes": -1})
+
+
+@lie("usage_is_the_same_each_time")
+class CountsFirstAttemptsOnly(MemorySink):
+    def usage(self, encoded: Encoded) -> Usage:
+        return super().usage(encoded) if encoded.batch.attempt == 1 else Usage()
+
+
+@lie("usage_is_the_same_each_time")
+class AddsUpByItself(MemorySink):
+    total = 0.0
+
+    def usage(self, encoded: Encoded) -> Usage:
+        self.total += 1
+        return Usage({"requests": 1, "bytes_sent": self.total})
+
+
+@lie("usage_counts_the_requests_that_are_made")
+class CountsARequestForEachScan(MemorySink):
+    def usage(self, encoded: Encoded) -> Usage:
+        return Usage({"requests": len(encoded.batch.records)})

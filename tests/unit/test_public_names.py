@@ -13,8 +13,8 @@ Conflict Connector ConnectorUnavailable Context Delivery Duration Effect EffectC
 HealthMonitor Incoming InvalidScan JournalError JournalFull JournalTooNew JournalUnusable Misconfigured
 Options PartialFailure Problem QueueSourceOptions Record Rejected Request RetryPolicy ScanRequest Scanner ScannerOptions
 ScribeExportError Secret SecretText Sink SinkError SinkOptions Size Source SourceError SourceOptions
-StateOwned SystemClock Throttled Transient Triggered Undelivered Url deliver_blocking register_scanner register_sink
-register_source
+StateOwned SystemClock Throttled Transient Triggered Undelivered Url Usage deliver_blocking register_scanner
+register_sink register_source
 """
 
 

@@ -39,6 +39,11 @@ def calls(table: str, writes: Writes, entries: Sequence[Entry], most: int) -> li
     return [make(table, group) for group in _groups(entries, most)]
 
 
+def count_of(writes: Writes, entries: Sequence[Entry], most: int) -> int:
+    """How many first requests there are, without making them."""
+    return len(entries) if writes == "conditional" else sum(1 for _ in _groups(entries, most))
+
+
 def create(table: str, entry: Entry, *, versioned: bool = False) -> Call:
     """Put the item where there is none."""
     key = entry.versioned if versioned else entry.key

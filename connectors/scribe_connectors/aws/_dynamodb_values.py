@@ -150,21 +150,26 @@ def item_size(item: Mapping[str, Any]) -> int:
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
-    return sum(len(name.encode()) + _size(value) for name, value in item.items())
+    return sum(len(name.encode()) + attribute_size(value) for name, value in item.items())
 
 
-def _size(attribute: Mapping[str, Any]) -> int:
+def number_size(text: str) -> int:
+    """A byte for two digits and one for the rest; a negative number takes one more."""
+    digits = text.lstrip("-").partition("e")[0].partition("E")[0].replace(".", "").strip("0")
+    return (len(digits) + 1) // 2 + 1 + int(text.startswith("-"))
+
+
+def attribute_size(attribute: Mapping[str, Any]) -> int:
+    """Bytes of one value, in wire form, by the same rules."""
     [(kind, value)] = attribute.items()
     if kind == "S":
         return len(str(value).encode())
     if kind == "N":
-        # A byte for two digits and one for the rest; a negative number takes one more.
-        digits = value.lstrip("-").partition("e")[0].partition("E")[0].replace(".", "").strip("0")
-        return (len(digits) + 1) // 2 + 1 + int(value.startswith("-"))
+        return number_size(value)
     if kind == "B":
         return len(value) * 3 // 4 - int(value.count("="))
     if kind == "M":
-        return 3 + sum(1 + len(name.encode()) + _size(one) for name, one in value.items())
+        return 3 + sum(1 + len(name.encode()) + attribute_size(one) for name, one in value.items())
     if kind == "L":
-        return 3 + sum(1 + _size(one) for one in value)
+        return 3 + sum(1 + attribute_size(one) for one in value)
     return 1

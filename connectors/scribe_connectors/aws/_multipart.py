@@ -20,6 +20,11 @@ MAX_PART = 5 * 2**30
 MAX_PARTS = 10_000
 
 
+def starts_of_parts(length: int, part_size: int) -> range:
+    """Where each part of an object of that length begins."""
+    return range(0, length, max(part_size, -(-length // MAX_PARTS)))
+
+
 class UnfinishedError(Exception):
     """An upload that failed for `cause` before it was told to become an object: nothing was stored."""
 
@@ -70,10 +75,10 @@ class PartedUpload:
         return answer
 
     def _send(self, upload: str, data: memoryview) -> list[Mapping[str, Any]]:
-        size = max(self._part_size, -(-len(data) // MAX_PARTS))
+        starts = starts_of_parts(len(data), self._part_size)
         sent = [
-            self._pool.submit(self._send_one, upload, number, data[start : start + size])
-            for number, start in enumerate(range(0, len(data), size), start=1)
+            self._pool.submit(self._send_one, upload, number, data[start : start + starts.step])
+            for number, start in enumerate(starts, start=1)
         ]
         try:
             return [one.result() for one in sent]

@@ -10,12 +10,13 @@ from anyio import to_thread
 from scribe_connectors.aws._dynamodb_item import Entry, ItemForm
 from scribe_connectors.aws._dynamodb_options import DynamoDbSinkOptions
 from scribe_connectors.aws._dynamodb_table import Table
+from scribe_connectors.aws._dynamodb_usage import usage_of
 from scribe_connectors.aws._dynamodb_writing import Writer
 from scribe_connectors.aws._rehearsal import Answer
 from scribe_connectors.aws.dynamodb_source import DynamoDbSource, DynamoDbSourceOptions
 from scribe_export.errors import InvalidScan, Misconfigured, Rejected, Throttled
 from scribe_export.interface import Context, Sink
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Request
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Request, Usage
 from scribe_export.options import Options
 
 __all__ = ["DynamoDbSink", "DynamoDbSinkOptions", "DynamoDbSource", "DynamoDbSourceOptions"]
@@ -88,6 +89,9 @@ class DynamoDbSink(Sink):
 
     async def write(self, encoded: Encoded) -> str | None:
         return await self._writer.write(encoded.payload)
+
+    def usage(self, encoded: Encoded) -> Usage:
+        return usage_of(encoded.payload, self.options)
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         offline = DynamoDbSink(self.options, self.context)

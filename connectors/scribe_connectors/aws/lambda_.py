@@ -25,7 +25,7 @@ from scribe_connectors.aws.lambda_scanner import LambdaScanner, LambdaScannerOpt
 from scribe_export.errors import Conflict, InvalidScan, Rejected, SinkError, Transient
 from scribe_export.fields import Selection
 from scribe_export.interface import Context, Sink
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request, Usage
 from scribe_export.options import Duration, FieldsOptions, Options, SinkOptions, Size
 from scribe_export.parts import Limits, Part, Requests, divided
 from scribe_export.text_template import Text, TextTemplate
@@ -35,6 +35,9 @@ __all__ = ["LambdaScanner", "LambdaScannerOptions", "LambdaSink", "LambdaSinkOpt
 # https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html (seen 2026-11-24)
 MAX_CLIENT_CONTEXT = 3583
 ASYNC_PATIENCE = "30s"
+# https://aws.amazon.com/lambda/pricing/ (seen 2026-11-25): an asynchronous event beyond the first is charged a request
+# more for each chunk
+FIRST_BYTES, CHUNK = 256 * 1024, 64 * 1024
 
 _SCANS = 25
 """Invocations of one batch: after a crash in its midst, they are all made again."""
@@ -191,6 +194,12 @@ class LambdaSink(Sink):
         await self._requests.write(encoded.payload)
         done = "invoked" if self.options.invocation == "sync" else "queued"
         return f"{len(encoded.payload)} {done}"
+
+    def usage(self, encoded: Encoded) -> Usage:
+        sizes = [len(part.payload.payload) for part in encoded.payload]
+        more = [-(-(size - FIRST_BYTES) // CHUNK) for size in sizes if size > FIRST_BYTES]
+        charged = len(sizes) + (sum(more) if self.options.invocation == "async" else 0)
+        return Usage({"requests": len(sizes), "bytes_sent": sum(sizes), "aws_lambda.requests": charged})
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         # One after another, so that each is known by its place.

@@ -13,12 +13,13 @@ from scribe_connectors.aws._errors import classify, code_of
 from scribe_connectors.aws._multipart import PartedUpload, UnfinishedError
 from scribe_connectors.aws._rehearsal import Answer, Rehearsal
 from scribe_connectors.aws._s3_options import S3SinkOptions
+from scribe_connectors.aws._s3_usage import usage_of
 from scribe_connectors.aws.s3_source import S3Source, S3SourceOptions
 from scribe_export.archives.form import Object
 from scribe_export.archives.sink import Found, ObjectSink
 from scribe_export.errors import Misconfigured, Rejected, SinkError, Throttled, Transient
 from scribe_export.interface import Context
-from scribe_export.model import Encoded, Request
+from scribe_export.model import Encoded, Request, Usage
 from scribe_export.options import Options
 
 __all__ = ["S3Sink", "S3SinkOptions", "S3Source", "S3SourceOptions"]
@@ -91,6 +92,9 @@ class S3Sink(ObjectSink):
             found += [replace(one, records=item.members) for one in rehearsal.requests[len(found) :]]
         offline._close()
         return found
+
+    def usage(self, encoded: Encoded) -> Usage:
+        return usage_of(encoded.payload, self.options)
 
     def check_key(self, key: str) -> None:
         if len(key) > MAX_KEY:

@@ -18,7 +18,7 @@ from scribe_export.errors import InvalidScan, Misconfigured, Rejected, SinkError
 from scribe_export.fields import Selection
 from scribe_export.interface import Context, Sink
 from scribe_export.keys import path_safe
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request, Usage
 from scribe_export.options import Duration, FieldsOptions, Options, SinkOptions, Size
 from scribe_export.parts import Limits, Part, Requests, divided
 from scribe_export.text_template import Text, TextTemplate
@@ -30,6 +30,9 @@ MAX_BYTES = 2**20  # of a message with its attributes, and of all messages of a 
 MAX_ATTRIBUTES = 10
 MAX_DELAY = 900
 MAX_GROUP = 128
+
+# https://aws.amazon.com/sqs/pricing/ (seen 2026-11-25): each of a request's payload is charged as a request
+CHUNK = 64 * 1024
 
 _RECORDS = 100  # a lane's batch is several requests, sent side by side
 _ATTRIBUTE = re.compile(r"(?!(?i:aws\.|amazon\.))[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -156,12 +159,22 @@ class SqsSink(Sink):
                 refused[index] = Rejected(str(error), kind="invalid")
         accepted = {index: size for index, size in sizes.items() if index not in refused}
         limits = Limits(MAX_ENTRIES, self.options.max_request_bytes)
-        parts = [Part(members, [entries[i] for i in members]) for members in divided(accepted, limits)]
+        parts = [
+            Part(members, [entries[i] for i in members], sum([accepted[i] for i in members]))
+            for members in divided(accepted, limits)
+        ]
         return Encoded(batch, parts, refused, sum(accepted.values()))
 
     async def write(self, encoded: Encoded) -> str | None:
         await self._requests.write(encoded.payload)
         return f"{len(encoded.batch.records)} messages"
+
+    def usage(self, encoded: Encoded) -> Usage:
+        parts: Sequence[Part] = encoded.payload
+        shape = encoded.batch.shape or self.shape()
+        kind = "fifo" if shape["fifo"] else "fair" if shape["group"] else "standard"
+        charged = sum([max(1, -(-part.size // CHUNK)) for part in parts])
+        return Usage({"requests": len(parts), "bytes_sent": encoded.size, f"aws_sqs.{kind}_requests": charged})
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         offline = SqsSink(self.options, self.context)

@@ -25,6 +25,11 @@ https://cloud.google.com/storage/docs/resumable-uploads
 """
 
 
+def requests_of(size: int) -> int:
+    """How many it takes to write an object of so many bytes: one, or one to begin and one a piece."""
+    return 1 if size <= PIECE else 1 - (-size // PIECE)
+
+
 class Uploads:
     """Writes objects: `settings` are properties that all of them have, `query` goes with every request."""
 

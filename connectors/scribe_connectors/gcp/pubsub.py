@@ -15,7 +15,7 @@ from scribe_connectors.gcp.pubsub_source import PubsubSource, PubsubSourceOption
 from scribe_export.errors import InvalidScan, PartialFailure, Rejected, SinkError, Transient
 from scribe_export.fields import Selection
 from scribe_export.interface import Context, Sink
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request, Usage
 from scribe_export.options import FieldsOptions, Options, SinkOptions, Size
 from scribe_export.parts import Limits, Part, Requests, divided
 from scribe_export.text_template import Text, TextTemplate
@@ -29,6 +29,10 @@ MAX_ATTRIBUTES = 100
 MAX_ATTRIBUTE_KEY = 256
 MAX_ATTRIBUTE_VALUE = 1024
 MAX_ORDERING_KEY = 1024
+# https://cloud.google.com/pubsub/pricing (seen 2026-11-25); ids have 16 or 17 digits
+LEAST_CHARGED = 1000  # a request, whatever its messages have
+CHARGED_TIMESTAMP = 20
+CHARGED_ID = 16
 
 _ROOM = 9_500_000
 _TOPIC = 512  # bytes of a request that are not its messages: the topic's name, at the longest
@@ -141,6 +145,7 @@ class PubsubSink(Sink):
         refused: dict[int, Rejected] = {}
         messages: dict[int, dict[str, Any]] = {}
         keys: dict[str, dict[int, int]] = {}
+        charged: dict[int, int] = {}
         most = _most(self.options)
         for index, record in enumerate(batch.records):
             try:
@@ -156,10 +161,13 @@ class PubsubSink(Sink):
             else:
                 messages[index] = {"data": body, "attributes": attributes, "ordering_key": key}
                 keys.setdefault(key, {})[index] = size
+                charged[index] = _charged(size, len(attributes), key)
         limits = Limits(MAX_MESSAGES, self.options.max_request_bytes - _TOPIC)
         # One request has one ordering key: https://cloud.google.com/pubsub/docs/ordering
         parts = [
-            Part(members, _request(messages, members)) for sizes in keys.values() for members in divided(sizes, limits)
+            Part(members, _request(messages, members), sum([charged[index] for index in members]))
+            for sizes in keys.values()
+            for members in divided(sizes, limits)
         ]
         return Encoded(batch, parts, refused, sum(size for sizes in keys.values() for size in sizes.values()))
 
@@ -172,6 +180,11 @@ class PubsubSink(Sink):
         else:
             await self._write_side_by_side(parts)
         return f"{len(encoded.batch.records)} messages"
+
+    def usage(self, encoded: Encoded) -> Usage:
+        parts: Sequence[Part] = encoded.payload
+        published = sum([max(LEAST_CHARGED, part.size) for part in parts])
+        return Usage({"requests": len(parts), "bytes_sent": encoded.size, "gcp_pubsub.published_bytes": published})
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         offline = PubsubSink(self.options, self.context)
@@ -273,6 +286,12 @@ def _size(body: bytes, attributes: Mapping[str, str], key: str) -> int:
     for name, value in attributes.items():
         size += len(name.encode()) + len(value.encode()) + 3 * _FRAME
     return size + (len(key.encode()) + _FRAME if key else 0)
+
+
+def _charged(size: int, attributes: int, key: str) -> int:
+    """Bytes of a message on the bill: body, attributes and ordering key, a timestamp and the id that it gets."""
+    frames = 2 + 3 * attributes + bool(key)
+    return size - frames * _FRAME + CHARGED_TIMESTAMP + CHARGED_ID
 
 
 def _check_size(size: int, most: int) -> None:

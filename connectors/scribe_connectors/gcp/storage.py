@@ -12,13 +12,13 @@ from pydantic import Field, model_validator
 from scribe_connectors.gcp._bucket import Bucket, BucketOptions
 from scribe_connectors.gcp._errors import classify, said
 from scribe_connectors.gcp._rehearsal import Answer
-from scribe_connectors.gcp._upload import Uploads
+from scribe_connectors.gcp._upload import Uploads, requests_of
 from scribe_connectors.gcp.storage_source import GcsSource, GcsSourceOptions
 from scribe_export.archives.form import Object
 from scribe_export.archives.sink import Found, ObjectOptions, ObjectSink
 from scribe_export.errors import Misconfigured, Rejected, SinkError, Throttled
 from scribe_export.interface import Context
-from scribe_export.model import Encoded, Request
+from scribe_export.model import Encoded, Request, Usage
 from scribe_export.options import Options
 
 __all__ = ["GcsSink", "GcsSinkOptions", "GcsSource", "GcsSourceOptions"]
@@ -112,6 +112,19 @@ class GcsSink(ObjectSink):
             requests += [replace(one, records=item.members) for one in rehearsal.requests[len(requests) :]]
         await offline.close()
         return requests
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """However many requests an upload takes, it is one operation, and one that failed is none.
+
+        https://cloud.google.com/storage/pricing#operations-notes; a bucket's own default class is taken for Standard.
+        """
+        sizes = [len(item.data) for item in encoded.payload]
+        kind = self.options.storage_class or "STANDARD"
+        unit = "gcp_storage" if kind == "STANDARD" else f"gcp_storage.{kind.lower()}"
+        return Usage(
+            {"requests": sum([requests_of(size) for size in sizes]), "bytes_sent": encoded.size},
+            {f"{unit}.class_a_operations": len(sizes), f"{unit}.stored_bytes": encoded.size},
+        )
 
     def check_key(self, key: str) -> None:
         if len(key.encode()) > MAX_NAME:

@@ -15,7 +15,7 @@ from scribe_connectors.rabbitmq._publishing import MAX_SHORT, Message, Publisher
 from scribe_export.errors import InvalidScan, Rejected, SinkError
 from scribe_export.fields import Selection
 from scribe_export.interface import Context, Sink
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request, Usage
 from scribe_export.options import FieldsOptions, Options, SinkOptions, Size
 from scribe_export.text_template import Text, TextTemplate
 
@@ -142,6 +142,10 @@ class RabbitMqSink(Sink):
         if failed:
             raise concluded(list(messages), failed, self._unroutable)
         return f"{len(messages)} messages"
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """A message is one request."""
+        return Usage({"requests": len(encoded.payload), "bytes_sent": encoded.size})
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         return [request_of(self.options.url, message, index) for index, message in encoded.payload.items()]

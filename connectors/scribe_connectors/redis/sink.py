@@ -12,7 +12,7 @@ from scribe_export.errors import Conflict, InvalidScan, Rejected, SinkError, Tra
 from scribe_export.fields import Selection
 from scribe_export.interface import Context, Sink
 from scribe_export.keys import KeyTemplate
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request, Usage
 from scribe_export.options import FieldsOptions, Options
 
 _RECORDS = 500
@@ -98,6 +98,13 @@ class RedisSink(Sink):
         packed = self._client.pack(made.commands)
         payload = Pipeline(shape["kind"], made.method, packed, made.replies, made.members, made.keys, documents)
         return Encoded(batch, payload, refused, sum(map(len, documents.values())))
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """A command is one request; what is asked of keys that are taken is not counted."""
+        pipeline: Pipeline = encoded.payload
+        after = self._after()
+        sent = sum(map(len, (*pipeline.packed, *self._client.pack(after))))
+        return Usage({"requests": pipeline.replies + len(after), "bytes_sent": sent})
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         pipeline: Pipeline = encoded.payload

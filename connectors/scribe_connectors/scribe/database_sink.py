@@ -14,7 +14,7 @@ from scribe_connectors.scribe._database_rows import PARTS
 from scribe_connectors.scribe._database_writing import INSERT, Writer
 from scribe_export.errors import InvalidScan, Rejected, Transient
 from scribe_export.interface import Context, Sink
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Request
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Request, Usage
 from scribe_export.options import Options, SinkOptions
 
 _RECORDS = 500
@@ -100,6 +100,10 @@ class ScribeDatabaseSink(Sink):
         if self._writer is None:
             raise Transient("the sink is not open", applied="no")
         return await to_thread.run_sync(self._writer.write, encoded.payload)
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """A transaction is one request."""
+        return Usage({"requests": 1}, {"stored_bytes": encoded.size})
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         """The statement, and as JSON what is bound to it."""

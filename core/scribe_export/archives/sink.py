@@ -41,7 +41,7 @@ from scribe_export.archives.parquet import INSTALL, installed
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, SinkError, Transient
 from scribe_export.interface import Context, Sink
 from scribe_export.keys import KeyTemplate
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Record, Request, Usage
 from scribe_export.options import Options, SinkOptions
 from scribe_export.parts import one_for_all
 
@@ -159,8 +159,11 @@ class ObjectSink(Sink):
 
     async def preview_keep(self, key: str, record: Record) -> Sequence[Request]:
         """The requests of a first `keep`, as `preview`."""
-        item = claim(key, record)
-        return await self.preview(Encoded(Batch("", "", (record,), ""), (item,), size=len(item.data)))
+        return await self.preview(_as_encoded(claim(key, record)))
+
+    def usage_of_keep(self, key: str, record: Record) -> Usage:
+        """What a `keep` is charged for, as `usage`."""
+        return self.usage(_as_encoded(claim(key, record)))
 
     def _keep(self, item: Object) -> None:
         try:
@@ -199,6 +202,11 @@ class ObjectSink(Sink):
 
     def encode(self, batch: Batch) -> Encoded:
         return ObjectForm.thaw(batch.shape or self.shape()).encode(batch, self.check_key)
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """One request an object; a look at what stands under a taken name, and what follows from it, is not counted."""
+        objects: Sequence[Object] = encoded.payload
+        return Usage({"requests": len(objects), "bytes_sent": encoded.size}, {"stored_bytes": encoded.size})
 
     async def write(self, encoded: Encoded) -> str | None:
         objects: tuple[Object, ...] = encoded.payload
@@ -301,6 +309,10 @@ class ObjectSink(Sink):
             )
         except (OSError, *DAMAGED):
             return False
+
+
+def _as_encoded(item: Object) -> Encoded:
+    return Encoded(Batch("", "", (), ""), (item,), size=len(item.data))
 
 
 class _Outcomes:

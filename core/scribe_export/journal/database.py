@@ -47,6 +47,8 @@ class Database:
         self.after_commit: list[Callable[[], None]] = []
         self.released: list[int] = []
         """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
+        self.counted: dict[tuple[str, str], frozenset[str]] = {}
+        """By destination and day, the units that have a row in `usage`."""
         self.blob_bytes = 0
         self.connection = _connect(self.path) if folder else _connect_in_memory()
         try:

@@ -300,7 +300,7 @@ class Lane:
             if place:
                 await self._store.do(lambda db: take_note(db, batch, place))
                 encoded = replace(encoded, batch=replace(encoded.batch, note=place))
-        return await write(self.sink, encoded)
+        return await write(self.sink, encoded, self._claims, fitted.claims.values())
 
     async def _settle(self, batch: SealedBatch, outcome: Outcome) -> None:
         was_closed = self.breaker.state is CircuitState.CLOSED

@@ -1,6 +1,6 @@
 """One attempt at one sealed batch: read back, check, encode, write."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import anyio.to_thread
@@ -9,6 +9,7 @@ from scribe_export.claims import ClaimStore
 from scribe_export.errors import Rejected
 from scribe_export.interface import Sink
 from scribe_export.journal.batches import SealedBatch
+from scribe_export.lane.spending import Spent, spent, spent_on_claims
 from scribe_export.model import Batch, Encoded, Record
 from scribe_export.oversize import Fitted, fit
 
@@ -21,6 +22,7 @@ class Delivered:
     """Confirmed; `answer` is the service's, for the receipt."""
 
     answer: str
+    spent: tuple[Spent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Failed:
 
     error: Exception
     raised_in: str
+    spent: tuple[Spent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +106,13 @@ async def prepare(sink: Sink, batch: Batch) -> str | Failed:
         return Failed(error, "prepare")
 
 
-async def write(sink: Sink, encoded: Encoded) -> Delivered | Failed:
-    """The one call that may have an effect."""
+async def write(
+    sink: Sink, encoded: Encoded, claims: ClaimStore | None = None, claimed: Collection[Record] = ()
+) -> Delivered | Failed:
+    """The one call that may have an effect; the whole scans `claimed` lie in `claims` by now."""
+    kept = (spent_on_claims(claims, claimed, again=encoded.batch.attempt > 1),) if claims and claimed else ()
     try:
-        return Delivered(await sink.write(encoded) or "")
+        answer = await sink.write(encoded) or ""
     except Exception as error:  # noqa: BLE001 - whatever it is, the lane judges it
-        return Failed(error, "write")
+        return Failed(error, "write", (spent(sink, encoded, error), *kept))
+    return Delivered(answer, (spent(sink, encoded), *kept))

@@ -10,6 +10,7 @@ from scribe_export.journal import settle
 from scribe_export.journal.batches import SealedBatch, members_of
 from scribe_export.journal.database import Database
 from scribe_export.lane.sending import Delivered, Failed, Outcome, Refused, SetApart
+from scribe_export.lane.spending import counting
 from scribe_export.lane.verdict import Evidence, judge
 from scribe_export.patterns import RetryPolicy
 
@@ -45,6 +46,13 @@ class Settlement:
 
 def settlement(batch: SealedBatch, outcome: Outcome, *, evidence: Evidence, retry: RetryPolicy) -> Settlement:
     """What an outcome does; pure but for the drawn delay."""
+    done = _settlement(batch, outcome, evidence, retry)
+    if isinstance(outcome, Delivered | Failed) and outcome.spent:
+        return replace(done, command=counting(done.command, outcome.spent))
+    return done
+
+
+def _settlement(batch: SealedBatch, outcome: Outcome, evidence: Evidence, retry: RetryPolicy) -> Settlement:
     if isinstance(outcome, Failed) and isinstance(outcome.error, SinkError) and outcome.error.burned:
         # The service says of the batch's name that no attempt under it had an effect.
         batch = replace(batch, unknown=False)

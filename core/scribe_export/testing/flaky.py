@@ -11,7 +11,7 @@ import anyio
 from scribe_export.clock import Clock
 from scribe_export.errors import Applied, Misconfigured, PartialFailure, Rejected, SinkError, Throttled, Transient
 from scribe_export.interface import Sink
-from scribe_export.model import Batch, Encoded, Record
+from scribe_export.model import Batch, Encoded, Record, Usage
 
 Fate = Literal[
     "ok", "refused", "rejected", "lost_answer", "lost_request", "throttled", "misconfigured", "partial", "bug", "hang"
@@ -97,6 +97,10 @@ class FlakySink(Sink):
     def encode(self, batch: Batch) -> Encoded:
         """The inner sink's."""
         return self.inner.encode(batch)
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """The inner sink's."""
+        return self.inner.usage(encoded)
 
     async def write(self, encoded: Encoded) -> str | None:
         """Meet the next fate."""

@@ -19,9 +19,10 @@ from scribe_export.testing.sink_encoding import SinkEncoding
 from scribe_export.testing.sink_faults import SinkFaults
 from scribe_export.testing.sink_fixtures import MakeRecords, MakeSink
 from scribe_export.testing.sink_lifecycle import SinkLifecycle
+from scribe_export.testing.sink_usage import SinkUsage
 
 
-class SinkContract(SinkLifecycle, SinkArrival, SinkEffects, SinkEncoding, SinkFaults):
+class SinkContract(SinkLifecycle, SinkArrival, SinkEffects, SinkEncoding, SinkUsage, SinkFaults):
     """All checks of a sink."""
 
 

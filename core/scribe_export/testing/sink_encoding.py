@@ -153,13 +153,13 @@ class SinkEncoding(SinkFixtures):
 
 
 @contextmanager
-def no_network() -> Iterator[None]:
+def no_network(what: str = "encode") -> Iterator[None]:
     """Make every use of a Python socket by this thread an AssertionError within the block."""
     mine = threading.get_ident()
 
     def guarded(original: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            expect(threading.get_ident() != mine, "encode used the network")
+            expect(threading.get_ident() != mine, f"{what} used the network")
             return original(*args, **kwargs)
 
         return call

@@ -10,11 +10,15 @@ from scribe_connectors.gcp.bigquery.load import check_size
 from scribe_connectors.gcp.bigquery.rows import RowForm
 from scribe_connectors.gcp.bigquery.target import Target, describe
 from scribe_export.errors import Rejected, SinkError, Throttled, Transient
-from scribe_export.model import Batch, Encoded
+from scribe_export.model import Batch, Encoded, Usage
 from scribe_export.parts import Limits, Part, Requests, divided
 
 # https://cloud.google.com/bigquery/quotas#streaming_inserts (seen 2026-11-23): 500 rows a request are recommended
 MAX_ROWS = 500
+# https://cloud.google.com/bigquery/pricing (seen 2026-11-25): a row that was inserted is charged as if it had it
+LEAST_CHARGED = 1024
+_AROUND_ROW = len('{"insertId":"","json":}') + 64
+_AROUND_ROWS = len('{"rows":[]}') - 1  # a comma is counted with each row, and the last has none
 _ENVELOPE = 32  # what stands around the rows of a request
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll: `stopped` rows were not tried, because
 # others of the request are invalid
@@ -46,6 +50,14 @@ class InsertRows:
         most = Limits(MAX_ROWS, (self._target.options.request_limit or limit) - _ENVELOPE)
         parts = [Part(members, [rows[index] for index in members]) for members in divided(sizes, most)]
         return Encoded(batch, parts, refused, sum(sizes.values()))
+
+    def usage(self, encoded: Encoded) -> Usage:
+        parts: list[Part] = encoded.payload
+        sizes = [len(row) - _AROUND_ROW for part in parts for row in part.payload]
+        sent = encoded.size + _AROUND_ROWS * len(parts)
+        inserted = sum([max(LEAST_CHARGED, size) for size in sizes])
+        kept = {"gcp_bigquery.inserted_bytes": inserted, "gcp_bigquery.stored_bytes": sum(sizes)}
+        return Usage({"requests": len(parts), "bytes_sent": sent}, kept)
 
     async def write(self, encoded: Encoded) -> str:
         await self._requests.write(encoded.payload)

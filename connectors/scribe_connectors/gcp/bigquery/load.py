@@ -19,7 +19,7 @@ from scribe_connectors.gcp._errors import Said, judge
 from scribe_connectors.gcp.bigquery.rows import RowForm
 from scribe_connectors.gcp.bigquery.target import Target, describe
 from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkError, Throttled, Transient
-from scribe_export.model import Batch, Encoded
+from scribe_export.model import Batch, Encoded, Usage
 
 PREFIX = "scribe_export_"
 _FIRST_LOOK, _LONGEST_PAUSE = 0.2, 10.0
@@ -41,10 +41,11 @@ _STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Lines of JSON as they are uploaded; `starts` are the positions of the rows before compression."""
+    """Lines of JSON as they are uploaded; `starts` are the positions of the rows before compression, `size` is theirs."""
 
     data: bytes
     starts: tuple[int, ...]
+    size: int
 
 
 class LoadJobs:
@@ -72,7 +73,13 @@ class LoadJobs:
         plain = b"".join(lines)
         data = gzip.compress(plain, 1, mtime=0) if shape["compression"] == "gzip" else plain
         starts = tuple(accumulate(map(len, lines), initial=0))
-        return Encoded(batch, Upload(data, starts[:-1]), refused, len(data))
+        return Encoded(batch, Upload(data, starts[:-1], starts[-1]), refused, len(data))
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """A job is one request, however large its upload is and however often it is looked at."""
+        upload: Upload = encoded.payload
+        kept = {"gcp_bigquery.loaded_bytes": upload.size, "gcp_bigquery.stored_bytes": upload.size}
+        return Usage({"requests": 1, "bytes_sent": len(upload.data)}, kept)
 
     async def write(self, encoded: Encoded) -> str:
         job = await to_thread.run_sync(self._start, encoded)

@@ -16,7 +16,7 @@ from scribe_connectors.gcp.bigquery.storage_write import StorageWrite
 from scribe_connectors.gcp.bigquery.target import Target
 from scribe_export.errors import SinkError
 from scribe_export.interface import Context, Sink
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Identity, Request
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Identity, Request, Usage
 from scribe_export.options import Options
 
 _LIMITS: Mapping[Method, BatchLimits] = {
@@ -85,6 +85,10 @@ class BigQuerySink(Sink):
     async def write(self, encoded: Encoded) -> str | None:
         method = self._methods[encoded.batch.shape["method"]]
         return str(await self._classified(partial(method.write, encoded)))
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """A row's bytes are those of its JSON or its protobuf, which is near to what BigQuery counts."""
+        return self._methods[encoded.batch.shape["method"]].usage(encoded)
 
     async def preview(self, encoded: Encoded) -> Sequence[Request]:
         offline = BigQuerySink(self.options, self.context)

@@ -18,7 +18,7 @@ from scribe_connectors.gcp.bigquery.load import check_size
 from scribe_connectors.gcp.bigquery.rows import RowForm
 from scribe_connectors.gcp.bigquery.target import Target
 from scribe_export.errors import Misconfigured, PartialFailure, Rejected, SinkError, Transient
-from scribe_export.model import Batch, Encoded
+from scribe_export.model import Batch, Encoded, Usage
 
 _Descriptor = descriptor_pb2.DescriptorProto
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -54,6 +54,11 @@ class StorageWrite:
             except Rejected as error:
                 refused[index] = error
         return Encoded(batch, tuple(rows), refused, sum(map(len, rows)))
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """The append; the stream that it goes to is free."""
+        kept = {"gcp_bigquery.streamed_bytes": encoded.size, "gcp_bigquery.stored_bytes": encoded.size}
+        return Usage({"requests": 1, "bytes_sent": encoded.size}, kept)
 
     async def prepare(self) -> str:
         return await to_thread.run_sync(self._new_stream)

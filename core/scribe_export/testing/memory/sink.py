@@ -12,7 +12,7 @@ from pydantic import Field
 from scribe_export.errors import Conflict, Misconfigured, PartialFailure, Rejected, SinkError, Transient
 from scribe_export.interface import Context, Sink
 from scribe_export.keys import path_safe
-from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Identity, Record
+from scribe_export.model import Batch, BatchLimits, Effect, EffectClass, Encoded, Identity, Record, Usage
 from scribe_export.options import Options, SinkOptions
 from scribe_export.testing.destination import Destination, Faults
 from scribe_export.testing.memory.switches import Switches
@@ -143,6 +143,11 @@ class MemorySink(Sink):
         }
         puts = tuple(_puts(batch))
         return Encoded(batch, puts, refused, sum(len(body) for put in puts for _, body in put.rows))
+
+    def usage(self, encoded: Encoded) -> Usage:
+        """One request a batch."""
+        size = sum(record.size for record in encoded.batch.records)
+        return Usage({"requests": 1, "bytes_sent": size}, {"stored_bytes": size})
 
     async def write(self, encoded: Encoded) -> str | None:
         """One request; every answer that is not a success becomes an error of its records."""
