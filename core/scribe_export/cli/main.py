@@ -20,6 +20,7 @@ _COMMANDS = {
     "send": "Journal scans from files; prints accepted ID once each is fsynced.",
     "status": "Show what waits, what was delivered and what is dead, by destination.",
     "trace": "Tell what became of one scan.",
+    "audit": "Check the receipts, or print who was delivered what.",
     "dlq": "List, show, replay or discard dead letters.",
     "scan": "Ask the scanner for a scan and journal it.",
     "health": "Ask everything in a config whether it is well.",
