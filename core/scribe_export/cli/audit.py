@@ -98,10 +98,11 @@ def _array(lines: Iterable[dict[str, Any]]) -> Iterable[str]:
 
 def _told(line: dict[str, Any]) -> str:
     scan = f"number {line['number']}" if line["scan_id"] is None else line["scan_id"]
-    words = [line["at"], line["outcome"], line["destination"] or "-", scan]
-    if line["batch"]:
-        words.append(f"as {line['name']}" if line["name"] else f"in batch {line['batch']}")
-    return printable(" ".join(words) + (f", answer {line['answer']}" if line["answer"] else ""))
+    words = f"{line['at']} {line['outcome']} {line['destination'] or '-'} {scan}"
+    details = [f"as {line['name']}"] if line["name"] else [f"in batch {line['batch']}"] if line["batch"] else []
+    if line["answer"]:
+        details.append(f"answer {line['answer']}" if details else line["answer"])
+    return printable(f"{words} ({', '.join(details)})" if details else words)
 
 
 def _as_json(chain: Chain) -> dict[str, Any]:

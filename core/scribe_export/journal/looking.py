@@ -12,7 +12,7 @@ from scribe_export.config import Config
 from scribe_export.errors import JournalError
 from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.journal.bodies import fetch_members, read_body
-from scribe_export.journal.database import FILE_NAME, Database
+from scribe_export.journal.database import FILE_NAME, Database, meta_of
 from scribe_export.journal.dead import DeadLetter, Selection, dead_letters
 from scribe_export.journal.receipts import Receipt, receipts
 from scribe_export.journal.status import open_read_only
@@ -25,6 +25,10 @@ class ReadOnly:
     def __init__(self, folder: Path) -> None:
         self.connection = open_read_only(folder / FILE_NAME)
         self.folder = folder
+
+    def meta(self, key: str) -> str:
+        """As `Database.meta`."""
+        return meta_of(self.connection, key)
 
     class _Blobs:
         def __init__(self, folder: Path) -> None:
