@@ -21,6 +21,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from scribe_export.errors import InvalidScan, JournalError, ScribeExportError
 from scribe_export.exporter import Exporter
+from scribe_export.forgetting import forget
 from scribe_export.journal.dead import Selection
 from scribe_export.model import ScanRequest
 from scribe_export.operations import give_up, replay
@@ -123,6 +124,10 @@ async def _scan(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
     return asdict(await exporter.requests.perform(request, arguments.get("request_id")))
 
 
+async def _forget(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    return msgspec.to_builtins(await forget(exporter, arguments["scan_id"]))
+
+
 def _selection(arguments: Mapping[str, Any]) -> Selection:
     return Selection(
         destination=arguments.get("destination"),
@@ -132,4 +137,5 @@ def _selection(arguments: Mapping[str, Any]) -> Selection:
 
 
 OPERATIONS: dict[str, Operation] = {"send": _send, "replay": _replay, "discard": _discard, "scan": _scan}
+OPERATIONS["forget"] = _forget
 _ERRORS: dict[str, type[ScribeExportError]] = {"InvalidScan": InvalidScan, "JournalFull": JournalError}

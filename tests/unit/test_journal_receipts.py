@@ -14,7 +14,6 @@ from scribe_export.journal.database import Database
 from scribe_export.journal.receipts import Link, prune_receipts, receipts
 from scribe_export.journal.settle import delivered, partly
 
-
 DAY = 86400.0
 
 
@@ -83,7 +82,9 @@ def test_a_head_noted_earlier_shows_a_chain_that_was_cut_or_made_anew(db: Databa
     assert broken(db, noted) == []
     (third,) = [receipt for receipt in receipts(db) if receipt.id == 3]
     assert broken(db, f"3:{third.hash.hex()}") == []
-    db.connection.executescript("DELETE FROM receipt WHERE id > 3; UPDATE sqlite_sequence SET seq=3 WHERE name='receipt'")
+    db.connection.executescript(
+        "DELETE FROM receipt WHERE id > 3; UPDATE sqlite_sequence SET seq=3 WHERE name='receipt'"
+    )
     assert broken(db) == []
     assert broken(db, noted) == [5]
     deliver(db, 6)

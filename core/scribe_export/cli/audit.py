@@ -66,7 +66,9 @@ def verify(config: Path, head: Link | None, *, as_json: bool) -> None:
 
 @command.command("export")
 @config_argument
-@click.option("--since", callback=_instant, metavar="TIME", help="Only receipts from then on, in UTC if it says no other.")
+@click.option(
+    "--since", callback=_instant, metavar="TIME", help="Only receipts from then on; in UTC if nothing else is said."
+)
 @click.option("--until", callback=_instant, metavar="TIME", help="Only receipts before then.")
 @click.option("--destination", help="Only those of this destination.")
 @json_option

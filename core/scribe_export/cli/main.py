@@ -22,6 +22,7 @@ _COMMANDS = {
     "trace": "Tell what became of one scan.",
     "audit": "Check the receipts, or print who was delivered what.",
     "dlq": "List, show, replay or discard dead letters.",
+    "forget": "Remove a scan from the journal, and tell where it went.",
     "scan": "Ask the scanner for a scan and journal it.",
     "health": "Ask everything in a config whether it is well.",
     "connectors": "List connectors, or the options of one.",

@@ -142,7 +142,7 @@ def replay_batch(db: Database, batch: SealedBatch, seqs: Collection[int]) -> lis
         )
     write_receipt(db, batch, REPLAYED, BY_OPERATOR, listed, len(listed))
     sealed = reseal(db, batch, [chosen], attempts=0, next_at=0.0)
-    _take_out(db, batch, members, chosen)
+    take_out(db, batch, members, chosen)
     return sealed
 
 
@@ -209,10 +209,11 @@ def _discard_members(db: Database, batch: SealedBatch, seqs: set[int]) -> None:
     if len(gone) == len(members):
         remove_batch(db, batch)
     else:
-        _take_out(db, batch, members, gone)
+        take_out(db, batch, members, gone)
 
 
-def _take_out(db: Database, batch: SealedBatch, members: Sequence[Member], out: Sequence[Member]) -> None:
+def take_out(db: Database, batch: SealedBatch, members: Sequence[Member], out: Sequence[Member]) -> None:
+    """Let a dead batch die anew without some of its members; only if it is `divisible`."""
     rest = [member for member in members if member not in out]
     remaining = reseal(db, batch, [rest])[0]
     db.connection.execute(

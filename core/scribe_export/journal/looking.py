@@ -14,7 +14,7 @@ from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.journal.bodies import fetch_members, read_body
 from scribe_export.journal.database import FILE_NAME, Database, meta_of
 from scribe_export.journal.dead import DeadLetter, Selection, dead_letters
-from scribe_export.journal.receipts import Receipt, receipts
+from scribe_export.journal.receipts import FORGOTTEN, Receipt, receipts
 from scribe_export.journal.status import open_read_only
 from scribe_export.routing.router import Router
 
@@ -112,6 +112,7 @@ def moment(at: float) -> str:
 def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step]:
     written = [receipt for receipt in receipts(db, seq) if receipt.covers(seq)]
     explained = _explained(db, config, seq)
+    forgotten = [receipt for receipt in written if receipt.outcome == FORGOTTEN]
     found = db.connection.execute("SELECT id, name, sealed_seq FROM destination ORDER BY id").fetchall()
     for number, name, sealed_seq in found:
         dead = db.connection.execute(
@@ -129,8 +130,10 @@ def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step
             yield _held(name, batch)
         elif routed and seq > sealed_seq:
             yield Step(name, "waiting")
-        elif not routed and not mine:
+        elif not routed and not mine and not forgotten:
             yield Step(name, "not routed", detail=explained.get(name, ""))
+    for receipt in forgotten:
+        yield Step("journal", receipt.outcome, moment(receipt.at), receipt.answer)
 
 
 def _told(receipt: Receipt) -> str:

@@ -94,7 +94,7 @@ def _append(db: Database, values: Sequence[object]) -> None:
     row = (*values, db.clock.now())
     before = db.connection.execute("SELECT hash FROM receipt ORDER BY id DESC LIMIT 1").fetchone()
     db.connection.execute(
-        f"INSERT INTO receipt({COLUMNS}, hash) VALUES(?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608 - constants
+        f"INSERT INTO receipt({COLUMNS}, hash) VALUES(?,?,?,?,?,?,?,?,?,?,?)",
         (*row, link(before[0] if before else pruned(db).hash, row)),
     )
 
