@@ -9,7 +9,7 @@ from scribe_export.journal.forget import BeingSent, Forgotten, forget_scan, numb
 
 PATIENCE = 90.0
 """Seconds that attempts in flight have to end; each is bounded by its destination's `timeout`."""
-_POLL = 0.05
+_POLL = 0.25
 
 
 async def forget(exporter: Exporter, scan_id: str) -> Forgotten:
