@@ -23,9 +23,10 @@ ANSWER = 120.0
 
 
 def ask_or_do(config: Config, op: str, arguments: Mapping[str, Any], *, timeout: float = ANSWER) -> Any:
-    """The answer of an operation of `control`, as JSON values, within `timeout` seconds; raises its error.
+    """The answer of an operation of `control`, as JSON values, raises its error.
 
-    If a running exporter ends before it answers, the operation is done here: it has to be one that may come twice.
+    `timeout` is how many seconds a running exporter has to answer. If it ends before it does, the operation is done
+    here: it has to be one that may come twice.
     """
     if config.buffer == "none":
         raise ScribeExportError(f"{config.path} says buffer: none, so there is no journal for this; leave buffer out")

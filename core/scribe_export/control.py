@@ -25,6 +25,7 @@ from scribe_export.exporter import Exporter
 from scribe_export.journal.dead import Selection
 from scribe_export.model import ScanRequest
 from scribe_export.operations.backup import backup
+from scribe_export.operations.forgetting import forget
 from scribe_export.operations.leaving import discard, drain
 from scribe_export.operations.letters import give_up, replay
 from scribe_export.operations.pausing import pause
@@ -144,6 +145,10 @@ async def _backup(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
     return asdict(await backup(exporter, Path(arguments["target"])))
 
 
+async def _forget(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:
+    return msgspec.to_builtins(await forget(exporter, arguments["scan_id"]))
+
+
 def _selection(arguments: Mapping[str, Any]) -> Selection:
     return Selection(
         destination=arguments.get("destination"),
@@ -161,5 +166,6 @@ OPERATIONS: dict[str, Operation] = {
     "drain": _drain,
     "discard destination": _leave,
     "backup": _backup,
+    "forget": _forget,
 }
 _ERRORS: dict[str, type[ScribeExportError]] = {"InvalidScan": InvalidScan, "JournalFull": JournalError}

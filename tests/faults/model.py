@@ -18,9 +18,9 @@ from scribe_export.journal import ingest as ingesting
 from scribe_export.journal import seal as sealing
 from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.journal.bodies import fetch_members, fetch_next, read_body
+from scribe_export.journal.chain import check_chain
 from scribe_export.journal.database import Database
 from scribe_export.journal.opening import OpenJournal, open_journal
-from scribe_export.journal.receipts import broken_links
 from scribe_export.lane import cut, sending, settling
 from scribe_export.lane.sending import Delivered, Failed, Outcome
 from scribe_export.lane.verdict import Evidence
@@ -338,7 +338,7 @@ class Pipeline:
         self._check_batches()
         self._check_bits(known)
         self._check_copies()
-        if broken := broken_links(self.db):
+        if broken := check_chain(self.db).broken:
             raise Broken(f"receipts {broken} do not follow from those before")
 
     def _check_batches(self) -> None:

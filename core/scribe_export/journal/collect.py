@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scribe_export.journal.database import Database
+from scribe_export.journal.receipts import prune_receipts
 
 SLICE = 2000
 
@@ -121,8 +122,7 @@ def _remove_range(db: Database, first: int, last: int) -> None:
 def prune(db: Database, history: float) -> bool:
     """Forget a slice of scans, requests and receipts older than `history` seconds that hold nothing; True for more.
 
-    The first of a scan's versions is by which the id is known, so it goes last. Receipts go in their order, because each
-    carries the hash of the one before; the clock may have been set back between them.
+    The first of a scan's versions is by which the id is known, so it goes last.
     """
     before = db.clock.now() - history
     gone = db.connection.execute(
@@ -133,11 +133,7 @@ def prune(db: Database, history: float) -> bool:
         " AND seq < (SELECT max(seq) FROM scan) ORDER BY seq LIMIT ?)",
         (before, SLICE),
     ).rowcount
-    gone += db.connection.execute(
-        "DELETE FROM receipt WHERE id IN (SELECT id FROM receipt WHERE id <"
-        " coalesce((SELECT min(id) FROM receipt WHERE at >= ?), 1 << 62) ORDER BY id LIMIT ?)",
-        (before, SLICE),
-    ).rowcount
+    gone += prune_receipts(db, before, SLICE)
     gone += db.connection.execute(
         "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE at < ? AND state IN ('done', 'failed')"
         " AND owed <> 1 AND (seq IS NULL OR seq NOT IN (SELECT seq FROM body)) ORDER BY id LIMIT ?)",

@@ -159,8 +159,7 @@ class Database:
 
     def meta(self, key: str) -> str:
         """One of the journal's own facts; empty if unset."""
-        row = self.connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
-        return str(row[0]) if row else ""
+        return meta_of(self.connection, key)
 
     def count(self, key: str, amount: int) -> None:
         """Raise one of the journal's own counters."""
@@ -182,6 +181,12 @@ class Database:
     def close(self) -> None:
         """Close; the write-ahead log is folded into the file. Safe twice."""
         self.connection.close()
+
+
+def meta_of(connection: sqlite3.Connection, key: str) -> str:
+    """As `Database.meta`, of a connection that only reads."""
+    row = connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+    return str(row[0]) if row else ""
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -20,7 +20,7 @@ from scribe_export.journal.batches import (
 )
 from scribe_export.journal.database import Database
 from scribe_export.journal.ingest import NO_DESTINATION
-from scribe_export.journal.receipts import write_discard, write_receipt
+from scribe_export.journal.receipts import BY_OPERATOR, REPLAYED, write_act, write_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,9 @@ def replay_batch(db: Database, batch: SealedBatch, seqs: Collection[int]) -> lis
     """
     members = members_of(db, batch)
     chosen = [member for member in members if member.seq in seqs]
+    listed = [member.seq for member in chosen]
     if len(chosen) == len(members):
+        write_receipt(db, batch, REPLAYED, BY_OPERATOR, listed, len(listed))
         # Its members are written down, because the collector may have passed their range by now.
         db.connection.executemany(
             "INSERT OR IGNORE INTO member VALUES(?,?)", [(batch.id, member.seq) for member in members]
@@ -138,8 +140,9 @@ def replay_batch(db: Database, batch: SealedBatch, seqs: Collection[int]) -> lis
             f"batch {batch.batch_id} may have been applied whole, so one scan of it cannot be sent alone; "
             "replay the whole batch"
         )
+    write_receipt(db, batch, REPLAYED, BY_OPERATOR, listed, len(listed))
     sealed = reseal(db, batch, [chosen], attempts=0, next_at=0.0)
-    _take_out(db, batch, members, chosen)
+    take_out(db, batch, members, chosen)
     return sealed
 
 
@@ -155,6 +158,8 @@ def replay_exceptions(db: Database, destination: int, members: Sequence[Member],
         for partition, group in groups.items()
     ]
     remove_exceptions(db, destination, list(sealing.partitions))
+    (name,) = db.connection.execute("SELECT name FROM destination WHERE id=?", (destination,)).fetchone()
+    write_act(db, name, REPLAYED, [member.seq for group in groups.values() for member in group])
     return sealed
 
 
@@ -184,7 +189,7 @@ def discard(db: Database, letters: Sequence[DeadLetter]) -> int:
     for name in dict.fromkeys(letter.destination for letter in letters if letter.batch is None):
         seqs = [letter.seq for letter in letters if letter.batch is None and letter.destination == name]
         remove_exceptions(db, ids.get(name, NO_DESTINATION), seqs)
-        write_discard(db, name, seqs)
+        write_act(db, name, "discarded", seqs)
     chosen: dict[int, set[int]] = {}
     for letter in letters:
         if letter.batch is not None:
@@ -200,14 +205,15 @@ def _discard_members(db: Database, batch: SealedBatch, seqs: set[int]) -> None:
     gone = [member for member in members if member.seq in seqs]
     if len(gone) < len(members) and not batch.divisible:
         raise JournalError(f"batch {batch.batch_id} may have been applied whole; discard the whole batch")
-    write_receipt(db, batch, "discarded", "by an operator", [member.seq for member in gone], len(gone))
+    write_receipt(db, batch, "discarded", BY_OPERATOR, [member.seq for member in gone], len(gone))
     if len(gone) == len(members):
         remove_batch(db, batch)
     else:
-        _take_out(db, batch, members, gone)
+        take_out(db, batch, members, gone)
 
 
-def _take_out(db: Database, batch: SealedBatch, members: Sequence[Member], out: Sequence[Member]) -> None:
+def take_out(db: Database, batch: SealedBatch, members: Sequence[Member], out: Sequence[Member]) -> None:
+    """Let a dead batch die anew without some of its members; only if it is `divisible`."""
     rest = [member for member in members if member not in out]
     remaining = reseal(db, batch, [rest])[0]
     db.connection.execute(

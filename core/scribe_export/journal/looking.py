@@ -12,9 +12,9 @@ from scribe_export.config import Config
 from scribe_export.errors import JournalError
 from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.journal.bodies import fetch_members, read_body
-from scribe_export.journal.database import FILE_NAME, Database
+from scribe_export.journal.database import FILE_NAME, Database, meta_of
 from scribe_export.journal.dead import DeadLetter, Selection, dead_letters
-from scribe_export.journal.receipts import Receipt, receipts
+from scribe_export.journal.receipts import FORGOTTEN, Receipt, receipts
 from scribe_export.journal.status import open_read_only
 from scribe_export.routing.router import Router
 
@@ -25,6 +25,10 @@ class ReadOnly:
     def __init__(self, folder: Path) -> None:
         self.connection = open_read_only(folder / FILE_NAME)
         self.folder = folder
+
+    def meta(self, key: str) -> str:
+        """As `Database.meta`."""
+        return meta_of(self.connection, key)
 
     class _Blobs:
         def __init__(self, folder: Path) -> None:
@@ -108,6 +112,7 @@ def moment(at: float) -> str:
 def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step]:
     written = [receipt for receipt in receipts(db, seq) if receipt.covers(seq)]
     explained = _explained(db, config, seq)
+    forgotten = [receipt for receipt in written if receipt.outcome == FORGOTTEN]
     found = db.connection.execute("SELECT id, name, sealed_seq FROM destination ORDER BY id").fetchall()
     for number, name, sealed_seq in found:
         dead = db.connection.execute(
@@ -125,8 +130,10 @@ def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step
             yield _held(name, batch)
         elif routed and seq > sealed_seq:
             yield Step(name, "waiting")
-        elif not routed and not mine:
+        elif not routed and not mine and not forgotten:
             yield Step(name, "not routed", detail=explained.get(name, ""))
+    for receipt in forgotten:
+        yield Step("journal", receipt.outcome, moment(receipt.at), receipt.answer)
 
 
 def _told(receipt: Receipt) -> str:

@@ -1,17 +1,26 @@
 """One receipt a settled batch: who got which scans, when, under which name, with which answer.
 
-Each carries the hash of the one before, so that a receipt changed, removed or put between others is noticed.
+Each carries the hash of the one before, so that a receipt changed, removed or put between others is noticed. What an
+operator does to scans has receipts too.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from scribe_export.journal.batches import SealedBatch
 from scribe_export.journal.database import Database
 
 GENESIS = b"\0" * 32
+BY_OPERATOR = "by an operator"
+REPLAYED = "replayed"
+"""The outcome of a receipt after which the scan is on its way again."""
+FORGOTTEN = "forgotten"
+_PRUNED = "receipts_pruned"
+COLUMNS = "destination, outcome, first_seq, last_seq, members, count, batch_id, name, answer, at"
+"""What the hash of a receipt is over, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,25 @@ class Receipt:
         return seq in self.members if self.members is not None else self.first_seq <= seq <= self.last_seq
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A place in the chain: a receipt's number and its hash. Before the first receipt it is 0 and zeros."""
+
+    number: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash.hex()}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From what ``str`` gave; raises ValueError."""
+        number, _, digest = text.partition(":")
+        if not (number.isascii() and number.isdigit()) or len(digest) != 2 * len(GENESIS):
+            raise ValueError("a head is a receipt's number and its hash, like 812:9f2c…, as `audit verify` prints it")
+        return cls(int(number), bytes.fromhex(digest))
+
+
 def write_receipt(
     db: Database, batch: SealedBatch, outcome: str, answer: str, members: Sequence[int] | None, count: int
 ) -> None:
@@ -50,12 +78,16 @@ def write_receipt(
     )
 
 
-def write_discard(db: Database, destination: str, seqs: Sequence[int]) -> None:
-    """Write the receipt of scans given up that were in no batch; `destination` is empty for bodies that were no scans."""
-    _append(
-        db,
-        (destination, "discarded", min(seqs), max(seqs), json.dumps(list(seqs)), len(seqs), "", "", "by an operator"),
-    )
+def write_act(
+    db: Database, destination: str, outcome: str, seqs: Sequence[int], *, name: str = "", answer: str = BY_OPERATOR
+) -> None:
+    """Write the receipt of what an operator did to scans that were in no batch; nothing for no scans.
+
+    `destination` is empty if it was not about one: for bodies that were no scans, and for what was forgotten.
+    """
+    if seqs:
+        listed = json.dumps(sorted(seqs))
+        _append(db, (destination, outcome, min(seqs), max(seqs), listed, len(seqs), "", name, answer[:512]))
 
 
 def write_act(db: Database, destination: str, outcome: str) -> None:
@@ -67,34 +99,48 @@ def _append(db: Database, values: Sequence[object]) -> None:
     row = (*values, db.clock.now())
     before = db.connection.execute("SELECT hash FROM receipt ORDER BY id DESC LIMIT 1").fetchone()
     db.connection.execute(
-        "INSERT INTO receipt(destination, outcome, first_seq, last_seq, members, count, batch_id, name, answer, at, hash)"
-        " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
-        (*row, link(before[0] if before else GENESIS, row)),
+        f"INSERT INTO receipt({COLUMNS}, hash) VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+        (*row, link(before[0] if before else pruned(db).hash, row)),
     )
 
 
 def link(before: bytes, row: Sequence[object]) -> bytes:
     """The hash of a receipt's values and of the receipt before it."""
-    return hashlib.sha256(before + json.dumps(row).encode()).digest()
+    return hashlib.sha256(before + hashed(row)).digest()
+
+
+def hashed(row: Sequence[object]) -> bytes:
+    """The bytes of a receipt's values that its hash is over."""
+    return json.dumps(row).encode()
+
+
+def pruned(db: Database) -> Link:
+    """The last receipt that `journal.history` has forgotten: the first one kept follows it."""
+    try:
+        return Link.parse(db.meta(_PRUNED))
+    except ValueError:
+        return Link(0, GENESIS)
+
+
+def prune_receipts(db: Database, before: float, most: int) -> int:
+    """Forget up to `most` receipts older than `before`, and remember the last of them; returns how many.
+
+    They go in their order, because each carries the hash of the one before; the clock may have been set back between.
+    """
+    gone = db.connection.execute(
+        "DELETE FROM receipt WHERE id IN (SELECT id FROM receipt WHERE id <"
+        " coalesce((SELECT min(id) FROM receipt WHERE at >= ?), 1 << 62) ORDER BY id LIMIT ?) RETURNING id, hash",
+        (before, most),
+    ).fetchall()
+    if gone:
+        db.connection.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (_PRUNED, str(Link(*max(gone)))))
+    return len(gone)
 
 
 def receipts(db: Database, seq: int | None = None) -> Iterator[Receipt]:
     """All receipts in order, or those whose range holds `seq`."""
     where, arguments = ("WHERE last_seq >= ? AND first_seq <= ?", (seq, seq)) if seq is not None else ("", ())
-    columns = "id, destination, outcome, first_seq, last_seq, members, count, batch_id, name, answer, at, hash"
-    for row in db.connection.execute(f"SELECT {columns} FROM receipt {where} ORDER BY id", arguments):  # noqa: S608
+    for row in db.connection.execute(f"SELECT id, {COLUMNS}, hash FROM receipt {where} ORDER BY id", arguments):  # noqa: S608 - constants
         values = list(row)
         values[5] = None if values[5] is None else tuple(json.loads(values[5]))
         yield Receipt(*values)
-
-
-def broken_links(db: Database) -> list[int]:
-    """The receipts that do not carry the hash of the one before them, by row; the oldest kept is taken at its word."""
-    broken: list[int] = []
-    before: bytes | None = None
-    columns = "id, hash, destination, outcome, first_seq, last_seq, members, count, batch_id, name, answer, at"
-    for number, found, *row in db.connection.execute(f"SELECT {columns} FROM receipt ORDER BY id"):  # noqa: S608
-        if before is not None and link(before, row) != found:
-            broken.append(number)
-        before = found
-    return broken

@@ -24,7 +24,7 @@ from scribe_export.journal.database import FILE_NAME, PAGE_SIZE, Database
 from scribe_export.journal.destinations import destinations
 from scribe_export.journal.folder import sync_folder
 from scribe_export.journal.ingest import ConflictMasks, NewScan, ingest
-from scribe_export.journal.receipts import receipts
+from scribe_export.journal.receipts import REPLAYED, receipts
 from scribe_export.scan import read_fields
 
 RECOVERY_NOTE = "journal.recovering"
@@ -269,7 +269,7 @@ def _dead_letter_unaccounted(database: Database) -> None:
             for batch in batches(database, destination.id, state)
             for member in members_of(database, batch)
         }
-        mine = [receipt for receipt in written if receipt.destination == destination.name]
+        mine = [r for r in written if r.destination == destination.name and r.outcome != REPLAYED]
         for (seq,) in new.execute(
             "SELECT scan.seq FROM scan JOIN body USING(seq) WHERE scan.seq <= ? AND routes & ?",
             (destination.sealed_seq, 1 << destination.id),

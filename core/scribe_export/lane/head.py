@@ -1,8 +1,8 @@
 """The scans just journalled, held in memory so that lanes which keep up share them instead of reading them back."""
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from scribe_export.model import Record
 
@@ -63,6 +63,11 @@ class Head:
             self._held -= _held(oldest)
             self.gone_upto = oldest.last_seq
 
+    def drop(self, numbers: Collection[int]) -> None:
+        """Let go of scans that were forgotten, by their numbers."""
+        self._chunks = deque(_without(chunk, numbers) for chunk in self._chunks)
+        self._held = sum(map(_held, self._chunks))
+
     def take(self, bit: int, after: int, max_records: int, max_bytes: int) -> Taken | None:
         """The next scans routed to `bit` after a number; None if they are no longer all here."""
         if after < self.gone_upto:
@@ -94,6 +99,13 @@ class Head:
                 upto = record.seq
             upto = chunk.last_seq
         return Taken(records, upto)
+
+
+def _without(chunk: Chunk, numbers: Collection[int]) -> Chunk:
+    kept = [at for at, record in enumerate(chunk.records) if record.seq not in numbers]
+    records = [chunk.records[at] for at in kept]
+    size = sum([record.size for record in records])
+    return replace(chunk, records=records, masks=[chunk.masks[at] for at in kept], size=size)
 
 
 def _held(chunk: Chunk) -> int:

@@ -1,7 +1,7 @@
 """The loop of one destination: what is sent next, when, and how many at once."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, tzinfo
 from typing import Any
@@ -75,6 +75,7 @@ class Lane:
         self._in_flight: dict[int, SealedBatch] = {}
         self._width = float(sink.options.max_in_flight)
         self._bell = Bell()
+        self.turn = anyio.Lock()
         self._stopping = False
         self._loaded = False
         self._log = log.bind(destination=self.name)
@@ -105,6 +106,20 @@ class Lane:
     def pause(self, *, paused: bool) -> None:
         """Start nothing until it is resumed; what is in flight ends."""
         self.paused = paused
+        self._bell.ring()
+
+    @property
+    def in_flight(self) -> Collection[int]:
+        """The rows of the batches that are being sent. Who holds `turn` keeps more from being sealed or sent."""
+        return self._in_flight.keys()
+
+    def exchange(self, gone: Collection[int], sealed: Sequence[SealedBatch]) -> None:
+        """Take batches in the place of others that were sealed anew; the caller holds `turn`."""
+        self._queue.drop(gone)
+        for batch in gone:
+            self._ready.pop(batch, None)
+        for one in sealed:
+            self._queue.put(one)
         self._bell.ring()
 
     def stop(self) -> None:
@@ -140,7 +155,9 @@ class Lane:
     async def _deliver(self) -> None:
         async with anyio.create_task_group() as tasks:
             while not self._stopping:
-                if not await self._launch(tasks):
+                async with self.turn:
+                    launched = await self._launch(tasks)
+                if not launched:
                     await self._bell.wait(self._clock, self._next_moment())
 
     async def _open_sink(self) -> bool:

@@ -51,6 +51,12 @@ class BatchQueue:
         del self._batches[batch.id], self._due[batch.id]
         self._out.add(batch.partition)
 
+    def drop(self, gone: Iterable[int]) -> None:
+        """Let go of batches that are no more, by their rows."""
+        for batch in gone:
+            for known in (self._batches, self._due, self._failing):
+                known.pop(batch, None)
+
     def returned(self, batch: SealedBatch) -> None:
         """The attempt is over, and what is left of the batch waits here again."""
         self._out.discard(batch.partition)

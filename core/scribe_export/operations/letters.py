@@ -1,5 +1,6 @@
 """Dead letters sent again, or given up."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ from scribe_export.journal.dead import (
     replay_batch,
     replay_exceptions,
 )
-from scribe_export.journal.ingest import NO_DESTINATION
+from scribe_export.journal.ingest import NO_DESTINATION, Ingested
+from scribe_export.journal.receipts import REPLAYED, write_act
 from scribe_export.journal.requests import REQUEST, revive
 from scribe_export.model import Incoming, Record
 from scribe_export.oversize import sealed_shape
@@ -121,12 +123,18 @@ async def _ask_anew(exporter: Exporter, seqs: Sequence[int]) -> int:
     def command(db: Database) -> int:
         revived = revive(db, seqs)
         remove_exceptions(db, NO_DESTINATION, seqs)
+        write_act(db, "", REPLAYED, seqs)
         return len(revived)
 
     count = await exporter.store.do(command)
     if exporter.requests:
         exporter.requests.again()
     return count
+
+
+def _was_read(seq: int, db: Database, _: Sequence[Ingested]) -> None:
+    remove_exceptions(db, NO_DESTINATION, [seq])
+    write_act(db, "", REPLAYED, [seq])
 
 
 async def _read_anew(exporter: Exporter, letters: Sequence[DeadLetter], kept: list[str]) -> int:
@@ -144,10 +152,6 @@ async def _read_anew(exporter: Exporter, letters: Sequence[DeadLetter], kept: li
         if scans[0].invalid:
             kept.append(f"{letter.scan_id}: {scans[0].invalid[1]}")
             continue
-        await exporter.intake.commit(
-            scans,
-            origin,
-            then=lambda db, _, seq=seq: remove_exceptions(db, NO_DESTINATION, [seq]),  # type: ignore[misc]
-        )
+        await exporter.intake.commit(scans, origin, then=functools.partial(_was_read, seq))
         sealed += 1
     return sealed

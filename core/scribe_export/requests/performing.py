@@ -103,6 +103,10 @@ class Requests:
         self._seen = 0
         self.ring()
 
+    def forget_answers(self) -> None:
+        """Keep no scan as the answer to further requests."""
+        self._cache.clear()
+
     def on_end(self, tell: Callable[[], None]) -> None:
         """Have `tell` called whenever a request has ended."""
         self._ended.append(tell)
