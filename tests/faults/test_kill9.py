@@ -30,6 +30,7 @@ READY = 3.0
         pytest.param(200, 25, id="200 kills", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )
+@pytest.mark.fault("F-01")
 def test_no_scan_is_lost_or_doubled_by_kills_at_any_moment(
     tmp_path: Path,
     ministack: LocalServer,

@@ -33,6 +33,7 @@ def _give(folder: Path, oracle: Oracle, first: int, last: int) -> None:
     (folder / "scans" / f"{first:05d}.jsonl").write_bytes(data)
 
 
+@pytest.mark.fault("F-24")
 def test_a_second_process_on_a_state_folder_ends_at_once_with_3_and_names_the_owner(tmp_path: Path) -> None:
     oracle = Oracle()
     with Pipeline(tmp_path / "it", {"rest": ARCHIVE}, sources=SPOOL) as pipeline:
@@ -67,6 +68,7 @@ def _hanging(url: str, bucket: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.fault("F-20")
 def test_sigterm_with_a_hung_destination_ends_with_0_in_time_and_the_next_run_delivers_the_rest(
     tmp_path: Path, ministack: LocalServer, s3: S3Client, bucket: str
 ) -> None:
@@ -95,6 +97,7 @@ def test_sigterm_with_a_hung_destination_ends_with_0_in_time_and_the_next_run_de
     assert str(oracle.compare(bodies(s3, bucket, "each/"))) == "no difference"
 
 
+@pytest.mark.fault("F-20")
 def test_a_second_sigterm_ends_it_at_once(tmp_path: Path, ministack: LocalServer, bucket: str) -> None:
     oracle = Oracle()
     with Proxy(ministack.port) as proxy:
