@@ -1,6 +1,6 @@
-"""The program with one promise broken on purpose: ``python -m support.mutant_main MUTANT COMMAND …``.
+"""The program with a promise broken on purpose: ``python -m support.mutant_main MUTANT COMMAND …``.
 
-``none`` breaks nothing. Every one knows the source ``spool``.
+``none`` breaks nothing; of several, joined by ``+``, each is broken. Every one knows the source ``spool``.
 """
 
 import sys
@@ -14,7 +14,7 @@ from scribe_export import feed, intake
 from scribe_export.cli import main
 from scribe_export.identify import Origin
 from scribe_export.interface import Sink
-from scribe_export.journal import database, ingest
+from scribe_export.journal import blobs, database, folder, ingest
 from scribe_export.journal.batches import SealedBatch
 from scribe_export.lane import lane, sending
 from scribe_export.model import Delivery, Encoded
@@ -74,6 +74,26 @@ def synchronous_normal() -> None:
     _replace(database, "SYNCHRONOUS", "NORMAL")
 
 
+def small_log() -> None:
+    """The write-ahead log is folded into the file after every few transactions; no promise is broken."""
+    _replace(database, "CHECKPOINT_PAGES", 24)
+
+
+def blob_not_synced() -> None:
+    """The file of a large body is named by a row before the disk has it."""
+    _replace(blobs.os, "fsync", lambda handle: None)
+
+
+def folder_not_synced() -> None:
+    """The name of a large body's file is in a row before the disk has it."""
+    _replace(blobs, "sync_folder", lambda path: None)
+
+
+def state_folder_not_synced() -> None:
+    """A new state folder is used before the folder above it is on the disk."""
+    _replace(folder, "sync_folder", lambda path: None)
+
+
 def _replace(owner: Any, name: str, value: Any) -> None:
     assert hasattr(owner, name), f"{owner} has no {name} any more: this mutant breaks nothing"
     setattr(owner, name, value)
@@ -85,9 +105,14 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "delivered_before_send": delivered_before_send,
     "cursor_before_rows": cursor_before_rows,
     "synchronous_normal": synchronous_normal,
+    "small_log": small_log,
+    "blob_not_synced": blob_not_synced,
+    "folder_not_synced": folder_not_synced,
+    "state_folder_not_synced": state_folder_not_synced,
 }
 
 if __name__ == "__main__":
     spool.register()
-    MUTANTS[sys.argv.pop(1)]()
+    for name in sys.argv.pop(1).split("+"):
+        MUTANTS[name]()
     main(prog_name="scribe-export")

@@ -74,6 +74,7 @@ class Database:
         run("PRAGMA fullfsync=ON")
         run("PRAGMA trusted_schema=OFF")
         run("PRAGMA secure_delete=OFF")
+        run("PRAGMA temp_store=MEMORY")  # pages of scans stay out of /var/tmp, which may be full or read-only
         run("PRAGMA cell_size_check=ON")
         run(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         run(f"PRAGMA journal_size_limit={CHECKPOINT_PAGES * PAGE_SIZE}")

@@ -9,7 +9,7 @@ import structlog
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalUnusable
 from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, LARGE_HOLE, PAGE_SIZE, Database, unopened
-from scribe_export.journal.folder import StateFolder
+from scribe_export.journal.folder import StateFolder, sync_folder
 from scribe_export.journal.recover import RecoveryReport, interrupted, recover, recovered, set_aside
 
 log = structlog.get_logger()
@@ -110,10 +110,15 @@ def _problem(path: Path) -> str | None:
 
 
 def _tidy(database: Database) -> None:
+    if database.folder:
+        # A process that was killed early may have made these files and never synced their names.
+        sync_folder(database.folder)
     rows = database.connection.execute("SELECT blob FROM body WHERE blob IS NOT NULL")
     database.blobs.remove_strays(frozenset(str(row[0]) for row in rows))
     free, pages = (
         database.connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("freelist_count", "page_count")
     )
     if free * PAGE_SIZE > LARGE_HOLE and free > 7 * (pages - free):
+        database.connection.execute("PRAGMA temp_store=FILE")  # a copy of all that is left would not fit in memory
         database.connection.execute("VACUUM")
+        database.connection.execute("PRAGMA temp_store=MEMORY")
