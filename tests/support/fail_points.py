@@ -29,7 +29,7 @@ class Point:
     name: Any
     when: Literal["before", "after"]
     number: int = 3
-    setting: Literal["load", "replay", "migration", "recovery"] = "load"
+    setting: Literal["load", "collecting", "replay", "migration", "recovery"] = "load"
 
 
 POINTS: Mapping[str, Point] = {
@@ -55,13 +55,13 @@ POINTS: Mapping[str, Point] = {
     "in the settling": Point(settle, "delivered", "after"),
     "after the receipt": Point(receipts, "_append", "after"),
     "after the settling": Point(lane.Lane, "_settle", "after"),
-    "before the collecting": Point(collect, "remove_bodies", "before", 1),
-    "in the collecting": Point(collect, "_remove_range", "after", 1),
-    "before a file is removed": Point(blobs.Blobs, "remove", "before", 1),
-    "after a file is removed": Point(blobs.Blobs, "remove", "after", 1),
+    "before the collecting": Point(collect, "remove_bodies", "before", 1, "collecting"),
+    "in the collecting": Point(collect, "_remove_range", "after", 1, "collecting"),
+    "before a file is removed": Point(blobs.Blobs, "remove", "before", 1, "collecting"),
+    "after a file is removed": Point(blobs.Blobs, "remove", "after", 1, "collecting"),
     "before the journal is closed": Point(database.Database, "close", "before", 1),
     "in a replay": Point(operations, "replay_exceptions", "after", 1, "replay"),
-    "after a replay": Point(lane.Lane, "adopt", "before", 1, "replay"),
+    "after a replay": Point(operations, "_replay_there", "after", 1, "replay"),
     "in a migration": Point(schema.MIGRATIONS, schema.SCHEMA_VERSION - 1, "after", 1, "migration"),
     "after a migration": Point(database.Database, "_migrate", "after", 1, "migration"),
     "the damaged journal set aside": Point(opening, "set_aside", "after", 1, "recovery"),

@@ -77,7 +77,7 @@ PLAN: Mapping[str, Row] = {
         "a message of an ordering key fails", "the rest of its key waits and then follows in order; other keys flow"
     ),
     "F-16": Row(
-        "the quota is used up, and then every page, while one destination fails and one works",
+        "the quota is used up while one destination fails and one works",
         "sources pause and are not acknowledged, what is delivered is settled, and all goes on once there is room",
     ),
     "F-17": Row(
