@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.oracle import Oracle, held_in
+from support.oracle import GrowingFiles, Oracle, held_in
 from support.pipeline import Pipeline, until
 from support.stored import bodies
 
@@ -95,6 +97,31 @@ def test_sigterm_with_a_hung_destination_ends_with_0_in_time_and_the_next_run_de
             assert finished.returncode == 0, finished.stderr[-2000:]
     assert str(oracle.compare(held_in(tmp_path / "it" / "archive"))) == "no difference"
     assert str(oracle.compare(bodies(s3, bucket, "each/"))) == "no difference"
+
+
+@pytest.mark.fault("F-19")
+def test_sigterm_under_load_ends_with_0_in_time_reads_nothing_more_and_loses_nothing(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    oracle = Oracle()
+    main = (sys.executable, "-m", "support.mutant_main", "slow_writes")
+    with Pipeline(tmp_path / "it", {"rest": ARCHIVE}, sources=SPOOL, main=main, drain_timeout="3s") as pipeline:
+        with GrowingFiles(tmp_path / "it" / "scans", oracle, rate=300, seed=4):
+            run = pipeline.start()
+            until(lambda: run.said("ready") != [] and pipeline.status()["rest"].delivered > 100, what="delivering")
+            asked = time.monotonic()
+            run.terminate()
+            run.wait_for("stopping")
+            told = time.time()
+            assert run.ended() == 0
+            took = time.monotonic() - asked
+        ((late,),) = pipeline.query(f"SELECT count(*) FROM scan WHERE at > {told + 0.5}")
+        finished = pipeline.until_idle()
+        assert finished.returncode == 0, finished.stderr[-2000:]
+    assert took < 3.0 + 2.0
+    assert late == 0
+    assert str(oracle.compare(held_in(tmp_path / "it" / "archive"))) == "no difference"
+    record_property("seconds to the end", took)
 
 
 @pytest.mark.fault("F-20")

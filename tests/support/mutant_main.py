@@ -3,14 +3,18 @@
 ``none`` breaks nothing; of several, joined by ``+``, each is broken. Every one knows the source ``spool``.
 """
 
+import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import anyio
 from support import spool
 
-from scribe_export import feed, intake
+from scribe_export import clock, feed, intake
 from scribe_export.cli import main
 from scribe_export.identify import Origin
 from scribe_export.interface import Sink
@@ -79,6 +83,23 @@ def small_log() -> None:
     _replace(database, "CHECKPOINT_PAGES", 24)
 
 
+def slow_writes() -> None:
+    """Every write takes 200 ms more; no promise is broken."""
+    write = lane.write
+
+    async def slow(sink: Sink, encoded: Encoded) -> sending.Outcome:
+        await anyio.sleep(0.2)
+        return await write(sink, encoded)
+
+    _replace(lane, "write", slow)
+
+
+def odd_clock() -> None:
+    """The wall clock is ahead by the seconds that stand in the file which SCRIBE_TEST_CLOCK names; no promise is broken."""
+    file = Path(os.environ["SCRIBE_TEST_CLOCK"])
+    _replace(clock.SystemClock, "now", lambda _: time.time() + float(file.read_text()))
+
+
 def blob_not_synced() -> None:
     """The file of a large body is named by a row before the disk has it."""
     _replace(blobs.os, "fsync", lambda handle: None)
@@ -106,6 +127,8 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "cursor_before_rows": cursor_before_rows,
     "synchronous_normal": synchronous_normal,
     "small_log": small_log,
+    "slow_writes": slow_writes,
+    "odd_clock": odd_clock,
     "blob_not_synced": blob_not_synced,
     "folder_not_synced": folder_not_synced,
     "state_folder_not_synced": state_folder_not_synced,
