@@ -31,8 +31,8 @@ check: $(VENV)/.dev ## lint, types and layering
 bench: $(VENV)/.dev ## the figures, from benchmarks
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
 
-faults: $(VENV)/.dev $(CLOUD)/.installed ## the long fault tests
-	@$(BIN)/pytest -m slow -s
+faults: $(VENV)/.dev $(CLOUD)/.installed ## the fault plan with what takes long, and a report; FAULT=F-05 for one row
+	@$(BIN)/pytest -n 2 --dist loadfile --faults=$(or $(FAULT),all)
 
 live: $(VENV)/.dev ## the contract suites on your own accounts, those that SCRIBE_LIVE_... name (docs/guide/live.md)
 	@$(BIN)/pytest tests/live

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
     from mypy_boto3_s3 import S3Client
 
+pytest_plugins = ["support.fault_report"]
 Started = TypeVar("Started", bound=servers.LocalServer)
 
 

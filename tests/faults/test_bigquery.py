@@ -69,6 +69,7 @@ def five_hundred() -> list[bytes]:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("method", ["load", "storage_write", "insert_rows"])
+@pytest.mark.fault("F-12")
 def test_one_bad_row_in_500_leaves_499_rows_and_one_dead_letter(
     tmp_path: Path, bigquery: servers.BigQuery, warehouse: Client, dataset: str, method: str
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_bad_row_that_the_job_does_not_name_is_found_all_the_same(
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.fault("F-09")
 def test_a_kill_between_the_upload_and_its_end_finds_the_same_job_again(
     tmp_path: Path, bigquery: servers.BigQuery, warehouse: Client, dataset: str
 ) -> None:
@@ -154,6 +156,7 @@ NEVER = {"n1", "n2", "i2", "i3", "s1", "t2"}
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("method", ["load", "storage_write", "insert_rows"])
+@pytest.mark.fault("F-33")
 def test_poison_among_good_scans_blocks_none_of_them(
     tmp_path: Path, bigquery: servers.BigQuery, warehouse: Client, dataset: str, method: str
 ) -> None:

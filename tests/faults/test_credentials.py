@@ -72,6 +72,7 @@ def user(ministack_auth: LocalServer) -> Iterator[User]:
         pytest.param(User.deactivate, User.activate, id="key"),
     ],
 )
+@pytest.mark.fault("F-26")
 def test_revoked_credentials_hold_the_lane_which_goes_on_by_itself_once_they_are_restored(
     tmp_path: Path,
     ministack_auth: LocalServer,

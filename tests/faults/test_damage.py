@@ -46,6 +46,7 @@ def _damage(file: Path, change: Callable[[bytearray], None]) -> None:
 
 
 @pytest.mark.parametrize("key", ["rest/{scan_id}.json", "rest/{batch_id}.{ext}"])
+@pytest.mark.fault("F-21")
 def test_a_scan_with_a_flipped_byte_is_dead_as_corrupt_and_never_sent(tmp_path: Path, key: str) -> None:
     oracle = Oracle()
     folder = tmp_path / "it"
@@ -78,6 +79,7 @@ def _some_pages(data: bytearray) -> None:
 
 
 @pytest.mark.parametrize("damage", [_middle_page, _some_pages])
+@pytest.mark.fault("F-22")
 def test_a_journal_with_damaged_pages_is_set_aside_and_what_verifies_is_delivered(
     tmp_path: Path, damage: Callable[[bytearray], None]
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_journal_with_damaged_pages_is_set_aside_and_what_verifies_is_delivere
     assert len(difference.lost) < SCANS / 4
 
 
+@pytest.mark.fault("F-22")
 def test_a_journal_without_its_header_is_set_aside_and_the_program_starts(tmp_path: Path) -> None:
     oracle = Oracle()
     folder = tmp_path / "it"

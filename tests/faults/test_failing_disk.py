@@ -14,6 +14,7 @@ DELIVERY = 3
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("failing", [3, 25])
+@pytest.mark.fault("F-18")
 def test_a_sync_that_fails_ends_the_process_with_4_and_loses_nothing(tmp_path: Path, failing: int) -> None:
     oracle = Oracle()
     spool = tmp_path / "it" / "spool"

@@ -11,6 +11,7 @@ from support.mounts import tmpfs
 STATE = "mount/state/default"
 
 
+@pytest.mark.fault("F-17")
 def test_a_start_on_a_full_disk_touches_nothing_and_says_so(tmp_path: Path) -> None:
     with tmpfs(tmp_path / "mount", "64m"):
         write_config(
@@ -36,6 +37,7 @@ def test_a_start_on_a_full_disk_touches_nothing_and_says_so(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("note", ["", "..", "journal.db", "nothing-of-ours"])
+@pytest.mark.fault("F-22")
 def test_a_broken_note_of_a_recovery_removes_nothing(tmp_path: Path, note: str) -> None:
     write_config(tmp_path)
     (tmp_path / "scan.json").write_text('{"scan_id": 1}', encoding="utf-8")
@@ -46,6 +48,7 @@ def test_a_broken_note_of_a_recovery_removes_nothing(tmp_path: Path, note: str) 
 
 
 @pytest.mark.parametrize("length", [100, 16384])
+@pytest.mark.fault("F-22")
 def test_a_journal_without_its_first_page_loses_nothing(tmp_path: Path, length: int) -> None:
     write_config(tmp_path)
     (tmp_path / "scans.jsonl").write_text("".join(f'{{"scan_id": {n}}}\n' for n in range(200)), encoding="utf-8")

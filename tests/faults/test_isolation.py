@@ -10,6 +10,7 @@ pytestmark = pytest.mark.timeout(120)
 HOUR = 3600.0
 
 
+@pytest.mark.fault("F-05")
 def test_a_write_that_never_returns_delays_no_other_destination(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,6 +32,7 @@ def test_a_write_that_never_returns_delays_no_other_destination(
 
 
 @pytest.mark.parametrize("max_in_flight", [1, 4])
+@pytest.mark.fault("F-05")
 def test_the_backlog_of_an_hours_outage_drains_in_order_and_nothing_is_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_in_flight: int
 ) -> None:
@@ -159,6 +161,7 @@ def test_a_bug_in_a_sink_is_tried_a_few_times_and_then_dead(tmp_path: Path, monk
     anyio.run(scenario)
 
 
+@pytest.mark.fault("F-07")
 def test_a_throttled_lane_sends_less_at_once_and_then_more_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +187,7 @@ def test_a_throttled_lane_sends_less_at_once_and_then_more_again(
     anyio.run(scenario)
 
 
+@pytest.mark.fault("F-26")
 def test_a_misconfigured_destination_holds_everything_and_charges_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,10 +82,12 @@ def _spooling(folder: Path, oracle: Oracle) -> Iterator[None]:
         pytest.param("cursor_before_rows", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.fault("F-01")
 def test_a_program_that_breaks_its_promise_loses_scans(tmp_path: Path, mutant: str) -> None:
     assert any(_crashed(tmp_path / f"it{seed}", mutant, seed).lost for seed in range(3, 3 + ROUNDS))
 
 
 @pytest.mark.slow
+@pytest.mark.fault("F-01")
 def test_the_honest_program_loses_none_in_the_same_crashes(tmp_path: Path) -> None:
     assert str(_crashed(tmp_path / "it", "none")) == "no difference"

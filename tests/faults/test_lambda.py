@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.mark.parametrize("more", [{}, {"payload": "batch"}, {"durable": True, "qualifier": "$LATEST"}])
+@pytest.mark.fault("F-14")
 def test_a_scan_that_its_function_always_fails_for_is_a_dead_letter_of_that_class(
     tmp_path: Path, ministack: LocalServer, s3: S3Client, bucket: str, more: dict[str, Any]
 ) -> None:

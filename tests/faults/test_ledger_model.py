@@ -16,11 +16,13 @@ QUICK = settings(
 )
 
 
+@pytest.mark.fault("F-04")
 def test_the_ledger_keeps_every_promise_in_any_order_of_events() -> None:
     run_state_machine_as_test(LedgerMachine, settings=QUICK)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.fault("F-04")
 def test_the_ledger_keeps_every_promise_over_many_orders_of_events() -> None:
     run_state_machine_as_test(LedgerMachine, settings=settings(QUICK, max_examples=1500, stateful_step_count=50))

@@ -28,6 +28,7 @@ def of_key(scan_ids: list[str], key: int) -> list[str]:
     return [one for one in scan_ids if int(one) % KEYS == key]
 
 
+@pytest.mark.fault("F-15")
 def test_retries_keep_the_order_within_a_key_and_keys_go_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +49,7 @@ def test_retries_keep_the_order_within_a_key_and_keys_go_side_by_side(
     anyio.run(scenario)
 
 
+@pytest.mark.fault("F-15")
 def test_a_key_that_fails_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         options = {"keeps": "log", "max_records": 10, "retry": {"base_delay": "1m", "max_delay": "1m"}}

@@ -35,6 +35,7 @@ def _pipeline(folder: Path, oracle: Oracle, bucket: str, url: str) -> Pipeline:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.fault("F-33")
 def test_one_object_that_always_draws_a_500_is_dead_as_poison_and_499_are_stored(
     tmp_path: Path, ministack: LocalServer, s3: S3Client, bucket: str
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.oracle import Oracle, held_in
+from support.oracle import GrowingFiles, Oracle, held_in
 from support.pipeline import Pipeline, until
 from support.stored import bodies
 
@@ -33,6 +35,7 @@ def _give(folder: Path, oracle: Oracle, first: int, last: int) -> None:
     (folder / "scans" / f"{first:05d}.jsonl").write_bytes(data)
 
 
+@pytest.mark.fault("F-24")
 def test_a_second_process_on_a_state_folder_ends_at_once_with_3_and_names_the_owner(tmp_path: Path) -> None:
     oracle = Oracle()
     with Pipeline(tmp_path / "it", {"rest": ARCHIVE}, sources=SPOOL) as pipeline:
@@ -67,6 +70,7 @@ def _hanging(url: str, bucket: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.fault("F-20")
 def test_sigterm_with_a_hung_destination_ends_with_0_in_time_and_the_next_run_delivers_the_rest(
     tmp_path: Path, ministack: LocalServer, s3: S3Client, bucket: str
 ) -> None:
@@ -95,6 +99,32 @@ def test_sigterm_with_a_hung_destination_ends_with_0_in_time_and_the_next_run_de
     assert str(oracle.compare(bodies(s3, bucket, "each/"))) == "no difference"
 
 
+@pytest.mark.fault("F-19")
+def test_sigterm_under_load_ends_with_0_in_time_reads_nothing_more_and_loses_nothing(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    oracle = Oracle()
+    main = (sys.executable, "-m", "support.mutant_main", "slow_writes")
+    with Pipeline(tmp_path / "it", {"rest": ARCHIVE}, sources=SPOOL, main=main, drain_timeout="3s") as pipeline:
+        with GrowingFiles(tmp_path / "it" / "scans", oracle, rate=300, seed=4):
+            run = pipeline.start()
+            until(lambda: run.said("ready") != [] and pipeline.status()["rest"].delivered > 100, what="delivering")
+            asked = time.monotonic()
+            run.terminate()
+            run.wait_for("stopping")
+            told = time.time()
+            assert run.ended() == 0
+            took = time.monotonic() - asked
+        ((late,),) = pipeline.query(f"SELECT count(*) FROM scan WHERE at > {told + 0.5}")
+        finished = pipeline.until_idle()
+        assert finished.returncode == 0, finished.stderr[-2000:]
+    assert took < 3.0 + 2.0
+    assert late == 0
+    assert str(oracle.compare(held_in(tmp_path / "it" / "archive"))) == "no difference"
+    record_property("seconds to the end", took)
+
+
+@pytest.mark.fault("F-20")
 def test_a_second_sigterm_ends_it_at_once(tmp_path: Path, ministack: LocalServer, bucket: str) -> None:
     oracle = Oracle()
     with Proxy(ministack.port) as proxy:

@@ -72,6 +72,7 @@ class Held:
         return self._front.heartbeats >= self._until
 
 
+@pytest.mark.fault("F-32")
 def test_f32_the_connection_outlives_a_sink_that_is_slow(
     tmp_path: Path, broker: RabbitMq, front: AmqpFront, ministack: LocalServer, s3: S3Client, bucket: str
 ) -> None:
@@ -112,6 +113,7 @@ def test_f32_the_connection_outlives_a_sink_that_is_slow(
     assert versions(s3, bucket, "scans/") == {f"scans/{n}.json": 1 for n in range(1, 12)}
 
 
+@pytest.mark.fault("F-32")
 def test_f32_the_connection_outlives_a_scan_that_takes_long(tmp_path: Path, broker: RabbitMq, front: AmqpFront) -> None:
     """F-32: a request whose scan takes four heartbeats is performed once, and answered."""
     asks, answers, held = new_queue(broker.port), new_queue(broker.port), Held(front)
@@ -136,6 +138,7 @@ def test_f32_the_connection_outlives_a_scan_that_takes_long(tmp_path: Path, brok
 
 
 @pytest.mark.usefixtures("event_loop")
+@pytest.mark.fault("F-32")
 def test_f32_contrast_the_guides_consumer_loses_its_connection(
     broker: RabbitMq, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +166,7 @@ def test_f32_contrast_the_guides_consumer_loses_its_connection(
 
 
 @pytest.mark.parametrize("unroutable", ["hold", "dead_letter"])
+@pytest.mark.fault("F-32")
 def test_f32_a_missing_queue_is_a_failure_and_nothing_is_lost(
     tmp_path: Path, broker: RabbitMq, unroutable: str
 ) -> None:

@@ -90,6 +90,7 @@ class Killing:
 
 
 @pytest.mark.parametrize("moment", ["between taking and the commit", "after the commit"])
+@pytest.mark.fault("F-31")
 def test_f31_what_a_killed_consumer_took_is_recovered_by_a_second(
     tmp_path: Path, redis: LocalServer, moment: str
 ) -> None:
@@ -129,6 +130,7 @@ signal.pause()
 """
 
 
+@pytest.mark.fault("F-31")
 def test_f31_contrast_the_guides_brpop_loses_what_a_dead_consumer_took(redis: LocalServer) -> None:
     """F-31, the contrast: a consumer of the guide is killed before it has done anything with what it took."""
     section = guide()

@@ -49,6 +49,7 @@ def _unacked(folder: Path) -> set[str]:
     return {str(int(path.stem)) for path in (folder / "spool").glob("*.json")}
 
 
+@pytest.mark.fault("F-16")
 def test_at_the_quota_the_source_pauses_delivering_goes_on_and_all_resumes_once_there_is_room(tmp_path: Path) -> None:
     oracle = Oracle()
     folder = tmp_path / "it"
@@ -104,6 +105,7 @@ def _fill(disk: Path, name: str) -> None:
                     stream.write(b"\0" * size)
 
 
+@pytest.mark.fault("F-17")
 def test_on_a_really_full_disk_it_settles_pauses_and_resumes_when_space_returns(
     tmp_path: Path, small_disk: Path
 ) -> None:

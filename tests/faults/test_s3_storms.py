@@ -81,6 +81,7 @@ def storm(answer: Answer, first: int, alternating: int) -> Callable[[Received], 
 
 @pytest.mark.timeout(120)
 @forms
+@pytest.mark.fault("F-06")
 def test_after_a_storm_of_slow_down_each_scan_is_there_once(
     tmp_path: Path, front: Front, store: S3Client, form: str
 ) -> None:
@@ -95,6 +96,7 @@ def test_after_a_storm_of_slow_down_each_scan_is_there_once(
 
 @pytest.mark.timeout(120)
 @forms
+@pytest.mark.fault("F-09")
 def test_every_objects_first_answer_is_lost_and_nothing_doubled(
     tmp_path: Path, front: Front, store: S3Client, form: str
 ) -> None:
@@ -118,6 +120,7 @@ def test_every_objects_first_answer_is_lost_and_nothing_doubled(
 
 @pytest.mark.timeout(120)
 @forms
+@pytest.mark.fault("F-26")
 def test_expired_credentials_hold_everything_and_cost_no_attempts(
     tmp_path: Path, front: Front, store: S3Client, form: str
 ) -> None:

@@ -68,6 +68,7 @@ def content(document: Any) -> str:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kills", [8, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
+@pytest.mark.fault("F-01")
 def test_nothing_is_lost_or_doubled_while_scribe_writes_both_databases(
     tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

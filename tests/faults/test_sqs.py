@@ -75,6 +75,7 @@ def dead(pipeline: Pipeline) -> list[tuple[Any, ...]]:
     return pipeline.query("SELECT scan_id, class FROM delivery JOIN scan USING(seq)")
 
 
+@pytest.mark.fault("F-10")
 def test_of_a_request_that_fails_in_part_only_what_failed_is_sent_again(
     tmp_path: Path, front: Front, sqs: SQSClient
 ) -> None:
@@ -103,6 +104,7 @@ def test_of_a_request_that_fails_in_part_only_what_failed_is_sent_again(
     assert not difference.doubled + difference.altered + difference.foreign
 
 
+@pytest.mark.fault("F-07")
 def test_throttling_expired_credentials_and_lost_answers_lose_and_kill_nothing(
     tmp_path: Path, front: Front, sqs: SQSClient
 ) -> None:
@@ -218,6 +220,7 @@ def _share(message: str) -> int:
     return hashlib.sha256(message.encode()).digest()[0] % 10
 
 
+@pytest.mark.fault("F-27")
 def test_messages_that_come_again_are_known_and_none_is_left_behind(
     tmp_path: Path, front: Front, sqs: SQSClient
 ) -> None:

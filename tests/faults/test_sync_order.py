@@ -59,6 +59,7 @@ def _stop_traced(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.fault("F-02")
 def test_a_running_exporter_answers_only_after_the_write_ahead_log_is_synced(tmp_path: Path) -> None:
     trace = _sent_to_a_running_exporter(tmp_path, "none")
     told = _accepted(trace)
@@ -68,6 +69,7 @@ def test_a_running_exporter_answers_only_after_the_write_ahead_log_is_synced(tmp
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.fault("F-02")
 def test_synchronous_normal_is_caught(tmp_path: Path) -> None:
     trace = _sent_to_a_running_exporter(tmp_path, "synchronous_normal")
 
@@ -75,6 +77,7 @@ def test_synchronous_normal_is_caught(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.fault("F-02")
 def test_send_on_its_own_prints_accepted_only_after_the_sync(tmp_path: Path) -> None:
     with _pipeline(tmp_path, "none", destinations={"rest": HELD}) as pipeline:
         file = tmp_path / "scans.jsonl"
@@ -109,6 +112,7 @@ def _acked(trace: list[Call]) -> list[tuple[str, int]]:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.fault("F-02")
 def test_a_source_is_acked_after_the_sync_and_a_batch_is_sent_after_the_sync_of_its_sealing(tmp_path: Path) -> None:
     trace = _delivered(tmp_path, "none")
     acked = _acked(trace)
@@ -122,6 +126,7 @@ def test_a_source_is_acked_after_the_sync_and_a_batch_is_sent_after_the_sync_of_
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.fault("F-02")
 def test_an_ack_before_the_commit_is_caught(tmp_path: Path) -> None:
     trace = _delivered(tmp_path, "ack_before_commit")
 

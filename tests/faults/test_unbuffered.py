@@ -114,6 +114,7 @@ def kept(pipeline: Pipeline) -> list[Path]:
 
 @QUEUES
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.fault("F-01")
 def test_of_several_processes_on_one_queue_one_is_killed(shared: Shared, tmp_path: Path, processes: int) -> None:
     bodies = {str(n): body(n) for n in range(SCANS)}
     with pipeline_of(shared, tmp_path / "it") as pipeline, ThreadPoolExecutor(1) as producer:

@@ -33,6 +33,7 @@ def delivered(pipeline: Pipeline) -> int:
     return pipeline.status()["packed"].delivered
 
 
+@pytest.mark.fault("F-30")
 def test_what_completes_while_the_socket_is_away_arrives_once_whatever_the_frames_do(tmp_path: Path) -> None:
     oracle, shuffled = Oracle(), random.Random(30)
 
@@ -73,6 +74,7 @@ def test_what_completes_while_the_socket_is_away_arrives_once_whatever_the_frame
             assert len(oracle.given) == 81 + GAP
 
 
+@pytest.mark.fault("F-30")
 def test_the_simulator_restarts_in_mid_load_and_no_scan_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

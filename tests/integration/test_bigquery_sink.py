@@ -172,6 +172,7 @@ def test_a_used_up_quota_throttles_and_the_batch_goes_in_once_there_is_some(
 # Rows inserted (F-12)
 
 
+@pytest.mark.fault("F-12")
 def test_invalid_rows_are_refused_and_stopped_ones_come_again_with_their_ids(
     front: Front, warehouse: Client, dataset: str
 ) -> None:

@@ -134,6 +134,7 @@ def test_the_guides_own_table_takes_the_guides_rows(front: Front, warehouse: Cli
 
 
 @pytest.mark.parametrize("method", ["insert_rows"])
+@pytest.mark.fault("F-13")
 def test_a_young_table_is_not_streamed_into_and_nothing_is_lost(
     bigquery: servers.BigQuery, front: Front, warehouse: Client, dataset: str, method: str
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_young_table_is_not_streamed_into_and_nothing_is_lost(
     assert count_of(warehouse, dataset) == 3
 
 
+@pytest.mark.fault("F-13")
 def test_without_the_wait_the_local_server_does_lose_the_rows(
     bigquery: servers.BigQuery, front: Front, warehouse: Client, dataset: str
 ) -> None:
@@ -164,6 +166,7 @@ def test_without_the_wait_the_local_server_does_lose_the_rows(
     assert count_of(warehouse, dataset) == 0
 
 
+@pytest.mark.fault("F-13")
 def test_a_load_job_fills_a_new_table_at_once(
     bigquery: servers.BigQuery, front: Front, warehouse: Client, dataset: str
 ) -> None:

@@ -87,6 +87,7 @@ class LeavesUnprocessed:
         return json.dumps({"UnprocessedItems": {table: unprocessed}}).encode()
 
 
+@pytest.mark.fault("F-11")
 def test_unprocessed_items_converge_and_each_is_written_once(tmp_path: Path, front: Front, dynamodb: Any) -> None:
     table, oracle = new_table(dynamodb), Oracle()
     faulty = LeavesUnprocessed(rounds=5)
@@ -122,6 +123,7 @@ def test_nothing_is_dead_while_dynamodb_refuses_and_all_is_there_once_it_does_no
         assert set(Counter(changes(streams, dynamodb, table)).values()) == {1}
 
 
+@pytest.mark.fault("F-09")
 def test_lost_answers_leave_each_item_written_once(
     tmp_path: Path, aws: LocalServer, front: Front, dynamodb: Any
 ) -> None:

@@ -271,6 +271,7 @@ async def test_equal_keys_never_share_a_request_and_the_last_one_stays(front: Fr
 
 
 @in_loop
+@pytest.mark.fault("F-11")
 async def test_only_what_was_left_unprocessed_is_sent_again(front: Front, dynamodb: Any) -> None:
     table = new_table(dynamodb)
     index = sink(front, table, **BATCH)

@@ -86,6 +86,7 @@ async def test_a_function_gets_the_scan_its_alias_and_the_client_context(
 
 
 @in_loop
+@pytest.mark.fault("F-14")
 async def test_a_function_that_fails_is_no_success_and_its_neighbours_are_done(
     functions: LambdaClient, front: Front, s3: S3Client, bucket: str
 ) -> None:

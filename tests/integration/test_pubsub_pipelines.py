@@ -38,6 +38,7 @@ def contents(cloud: Clients, topic: str) -> SubscriptionContents:
     return SubscriptionContents(cloud, cloud.subscription(topic, enable_message_ordering=True))
 
 
+@pytest.mark.fault("F-15")
 def test_a_failing_key_waits_and_its_rest_follows_in_order_while_others_flow(
     tmp_path: Path, front: GrpcFront, topic: str, contents: SubscriptionContents
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_failing_key_waits_and_its_rest_follows_in_order_while_others_flow(
     assert all(len({one.ordering_key for one in request.messages}) == 1 for request in published(front))
 
 
+@pytest.mark.fault("F-09")
 def test_lost_answers_lose_nothing_and_keep_the_order(
     tmp_path: Path, front: GrpcFront, topic: str, contents: SubscriptionContents
 ) -> None:

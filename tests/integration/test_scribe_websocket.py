@@ -178,6 +178,7 @@ async def test_a_subscription_is_sure_once_the_server_speaks_and_only_then(
 
 
 @in_loop
+@pytest.mark.fault("F-30")
 async def test_a_frame_of_50_mb_is_taken_and_its_size_is_a_limit(api: ScriptedScribe, events: ScriptedEvents) -> None:
     notebook = Notebook()
     async with running(api, events, notebook) as logs:

@@ -1,20 +1,24 @@
-"""The program with one promise broken on purpose: ``python -m support.mutant_main MUTANT COMMAND …``.
+"""The program with a promise broken on purpose: ``python -m support.mutant_main MUTANT COMMAND …``.
 
-``none`` breaks nothing. Every one knows the source ``spool``.
+``none`` breaks nothing; of several, joined by ``+``, each is broken. Every one knows the source ``spool``.
 """
 
+import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import anyio
 from support import spool
 
-from scribe_export import feed, intake
+from scribe_export import clock, feed, intake
 from scribe_export.cli import main
 from scribe_export.identify import Origin
 from scribe_export.interface import Sink
-from scribe_export.journal import database, ingest
+from scribe_export.journal import blobs, database, folder, ingest
 from scribe_export.journal.batches import SealedBatch
 from scribe_export.lane import lane, sending
 from scribe_export.model import Delivery, Encoded
@@ -74,6 +78,43 @@ def synchronous_normal() -> None:
     _replace(database, "SYNCHRONOUS", "NORMAL")
 
 
+def small_log() -> None:
+    """The write-ahead log is folded into the file after every few transactions; no promise is broken."""
+    _replace(database, "CHECKPOINT_PAGES", 24)
+
+
+def slow_writes() -> None:
+    """Every write takes 200 ms more; no promise is broken."""
+    write = lane.write
+
+    async def slow(sink: Sink, encoded: Encoded) -> sending.Outcome:
+        await anyio.sleep(0.2)
+        return await write(sink, encoded)
+
+    _replace(lane, "write", slow)
+
+
+def odd_clock() -> None:
+    """The wall clock is ahead by the seconds that stand in the file which SCRIBE_TEST_CLOCK names; no promise is broken."""
+    file = Path(os.environ["SCRIBE_TEST_CLOCK"])
+    _replace(clock.SystemClock, "now", lambda _: time.time() + float(file.read_text()))
+
+
+def blob_not_synced() -> None:
+    """The file of a large body is named by a row before the disk has it."""
+    _replace(blobs.os, "fsync", lambda handle: None)
+
+
+def folder_not_synced() -> None:
+    """The name of a large body's file is in a row before the disk has it."""
+    _replace(blobs, "sync_folder", lambda path: None)
+
+
+def state_folder_not_synced() -> None:
+    """A new state folder is used before the folder above it is on the disk."""
+    _replace(folder, "sync_folder", lambda path: None)
+
+
 def _replace(owner: Any, name: str, value: Any) -> None:
     assert hasattr(owner, name), f"{owner} has no {name} any more: this mutant breaks nothing"
     setattr(owner, name, value)
@@ -85,9 +126,16 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "delivered_before_send": delivered_before_send,
     "cursor_before_rows": cursor_before_rows,
     "synchronous_normal": synchronous_normal,
+    "small_log": small_log,
+    "slow_writes": slow_writes,
+    "odd_clock": odd_clock,
+    "blob_not_synced": blob_not_synced,
+    "folder_not_synced": folder_not_synced,
+    "state_folder_not_synced": state_folder_not_synced,
 }
 
 if __name__ == "__main__":
     spool.register()
-    MUTANTS[sys.argv.pop(1)]()
+    for name in sys.argv.pop(1).split("+"):
+        MUTANTS[name]()
     main(prog_name="scribe-export")

@@ -97,9 +97,14 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, destinations: Mapping[str, Mapping[str, Any]], **settings: Any
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    destinations: Mapping[str, Mapping[str, Any]],
+    *,
+    later: float = 0.0,
+    **settings: Any,
 ) -> AsyncIterator[Stage]:
-    """An exporter of staged destinations; what hangs in them is let go at the end."""
+    """An exporter of staged destinations; what hangs in them is let go at the end. `later` sets its clock, in seconds."""
     waiting = 0
 
     class WatchedStore(Store):
@@ -114,6 +119,7 @@ async def staged(
     monkeypatch.setattr(exporting, "Store", WatchedStore)
     monkeypatch.setattr(housekeeping, "INTERVAL", 60.0)  # an hour of it, second by second, would take a minute
     clock = SimulatedClock(busy=lambda: waiting > 0)
+    clock.jump(later)
     options = {name: {"type": "staged", **given} for name, given in destinations.items()}
     config = Pipeline(folder / "it", options, **settings).load()
     async with Exporter(config, clock=clock, rng=random.Random(1)) as exporter:

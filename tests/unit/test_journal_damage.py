@@ -115,6 +115,7 @@ def _accounted(db: Database) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("seed", [*range(40), 210, 283])
+@pytest.mark.fault("F-22")
 def test_whatever_pages_are_overwritten_nothing_readable_is_silently_gone(
     seed: int, whole: bytes, tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_journal_marked_as_damaged_is_recovered_at_the_next_start_with_everyth
 
 
 @pytest.mark.parametrize("moment", ["set aside", "copied", "marked done"])
+@pytest.mark.fault("F-22")
 def test_a_recovery_that_was_killed_is_done_again(
     moment: str, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

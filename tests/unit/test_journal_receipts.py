@@ -150,6 +150,7 @@ def test_a_batch_known_only_whole_stays_whole_after_a_partial_failure(db: Databa
     assert db.connection.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
 
 
+@pytest.mark.fault("F-28")
 def test_receipts_go_in_their_order_though_the_clock_was_set_back(tmp_path: Path) -> None:
     clock = SteppedClock()
     with opened(tmp_path, clock=clock) as db:

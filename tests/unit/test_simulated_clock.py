@@ -109,6 +109,7 @@ def test_one_that_is_busy_for_ever_does_not_stop_time() -> None:
     anyio.run(check)
 
 
+@pytest.mark.fault("F-28")
 def test_a_jump_moves_the_wall_clock_and_wakes_nobody() -> None:
     async def check() -> None:
         clock = SimulatedClock(1000.0)

@@ -21,6 +21,8 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "blobs"
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._safe: set[Path] = set()
+        """The folders of this one whose names this process has seen synced; one found there may not be."""
 
     def write(self, body: bytes, sha256: str) -> str:
         """Store a body durably; returns the name for its row. Raises OSError."""
@@ -31,9 +33,10 @@ class Blobs:
     def put(self, name: str, body: bytes) -> None:
         """Store a body durably under a name that is not there yet. Raises OSError."""
         path = self._folder / name
-        if not path.parent.exists():
+        if path.parent not in self._safe:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             sync_folder(self._folder)
+            self._safe.add(path.parent)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:

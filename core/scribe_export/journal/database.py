@@ -53,14 +53,17 @@ class Database:
         self.connection = _connect(self.path) if folder else _connect_in_memory()
         try:
             self._prepare()
+            self.uuid = self.meta("uuid")
+            self.blob_bytes = self._blob_bytes()
         except sqlite3.DatabaseError as error:
             self.connection.close()
             raise unopened(self.path, error) from error
-        except JournalError:
+        except JournalError as error:
             self.connection.close()
+            if isinstance(error, JournalUnusable) and isinstance(error.__cause__, sqlite3.Error):
+                # While it is opened, a call that failed is no reason to take the journal for damaged.
+                raise unopened(self.path, error.__cause__) from error
             raise
-        self.uuid = self.meta("uuid")
-        self.blob_bytes = self._blob_bytes()
 
     @property
     def blobs(self) -> Blobs:
@@ -76,6 +79,7 @@ class Database:
         run("PRAGMA fullfsync=ON")
         run("PRAGMA trusted_schema=OFF")
         run("PRAGMA secure_delete=OFF")
+        run("PRAGMA temp_store=MEMORY")  # pages of scans stay out of /var/tmp, which may be full or read-only
         run("PRAGMA cell_size_check=ON")
         run(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         run(f"PRAGMA journal_size_limit={CHECKPOINT_PAGES * PAGE_SIZE}")
@@ -194,10 +198,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         path.touch(mode=0o600)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        if new:
+            connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"{path}: cannot open the journal: {error}") from error
-    if new:
-        connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
     return connection
 
 

@@ -9,7 +9,7 @@ from scribe_export.errors import JournalError
 from scribe_export.journal.batches import batches, members_of, remove_batch
 from scribe_export.journal.database import Database
 from scribe_export.journal.ingest import last_seq
-from scribe_export.journal.receipts import write_act, write_discard, write_receipt
+from scribe_export.journal.receipts import write_act, write_change, write_receipt
 
 MAX_DESTINATIONS = 63
 DISCARDED_AT_ONCE = 1000
@@ -84,7 +84,7 @@ def keep_paused(db: Database, name: str, *, paused: bool) -> bool:
         "UPDATE destination SET paused=?1 WHERE name=?2 AND paused<>?1", (int(paused), name)
     ).rowcount
     if changed:
-        write_act(db, name, "paused" if paused else "resumed")
+        write_change(db, name, "paused" if paused else "resumed")
     return bool(changed)
 
 
@@ -114,14 +114,14 @@ def forget(db: Database, name: str) -> int:
     )
     for seqs in (exceptions.fetchall(), waiting.fetchall()):
         for start in range(0, len(seqs), DISCARDED_AT_ONCE):
-            write_discard(db, name, [seq for (seq,) in seqs[start : start + DISCARDED_AT_ONCE]])
+            write_act(db, name, "discarded", [seq for (seq,) in seqs[start : start + DISCARDED_AT_ONCE]])
         held += len(seqs)
     db.connection.execute("DELETE FROM delivery WHERE destination=?", (row.id,))
     db.connection.execute(
         "UPDATE scan SET routes = routes & ~?1 WHERE seq > ?2 AND routes & ?1", (1 << row.id, row.sealed_seq)
     )
     db.connection.execute("DELETE FROM destination WHERE id=?", (row.id,))
-    write_act(db, name, "removed")
+    write_change(db, name, "removed")
     return held
 
 

@@ -21,7 +21,7 @@ class StateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(path)
             mode = path.stat()
         except OSError as error:
             raise JournalError(f"{path}: cannot make the state folder: {error.strerror}") from None
@@ -66,6 +66,14 @@ class StateFolder:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _make(path: Path) -> None:
+    """Make a folder and those above it, each durably: a power cut must not take the journal's name along."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in made:
+        sync_folder(folder.parent)
 
 
 def sync_folder(path: Path) -> None:

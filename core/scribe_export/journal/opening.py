@@ -7,9 +7,9 @@ from pathlib import Path
 import structlog
 
 from scribe_export.clock import Clock
-from scribe_export.errors import JournalUnusable
+from scribe_export.errors import JournalError, JournalUnusable
 from scribe_export.journal.database import DEFAULT_QUOTA, FILE_NAME, LARGE_HOLE, PAGE_SIZE, Database, unopened
-from scribe_export.journal.folder import StateFolder
+from scribe_export.journal.folder import StateFolder, sync_folder
 from scribe_export.journal.recover import RecoveryReport, interrupted, recover, recovered, set_aside
 
 log = structlog.get_logger()
@@ -63,12 +63,9 @@ def _sound(path: Path, quota: int, clock: Clock | None) -> tuple[Database, Recov
     problem = _problem(path)
     if problem is None:
         try:
-            database = Database(path, quota=quota, clock=clock)
+            return _tidied(Database(path, quota=quota, clock=clock)), None
         except JournalUnusable as error:
             problem = str(error)
-        else:
-            _tidy(database)
-            return database, None
     damaged = set_aside(path)
     database = Database(path, quota=quota, clock=clock)
     report = recover(database, damaged)
@@ -82,8 +79,7 @@ def _sound(path: Path, quota: int, clock: Clock | None) -> tuple[Database, Recov
     )
     (path / DAMAGE_MARK).unlink(missing_ok=True)
     recovered(path)
-    _tidy(database)
-    return database, report
+    return _tidied(database), report
 
 
 def _problem(path: Path) -> str | None:
@@ -109,11 +105,27 @@ def _problem(path: Path) -> str | None:
     return None if found == "ok" else str(found)
 
 
+def _tidied(database: Database) -> Database:
+    try:
+        _tidy(database)
+    except (sqlite3.Error, OSError) as error:
+        database.close()
+        if isinstance(error, sqlite3.Error):
+            raise unopened(database.path, error) from error
+        raise JournalError(f"{database.path}: cannot tidy the state folder: {error.strerror}") from error
+    return database
+
+
 def _tidy(database: Database) -> None:
+    if database.folder:
+        # A process that was killed early may have made these files and never synced their names.
+        sync_folder(database.folder)
     rows = database.connection.execute("SELECT blob FROM body WHERE blob IS NOT NULL")
     database.blobs.remove_strays(frozenset(str(row[0]) for row in rows))
     free, pages = (
         database.connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("freelist_count", "page_count")
     )
     if free * PAGE_SIZE > LARGE_HOLE and free > 7 * (pages - free):
+        database.connection.execute("PRAGMA temp_store=FILE")  # a copy of all that is left would not fit in memory
         database.connection.execute("VACUUM")
+        database.connection.execute("PRAGMA temp_store=MEMORY")

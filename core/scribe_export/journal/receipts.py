@@ -90,9 +90,9 @@ def write_act(
         _append(db, (destination, outcome, min(seqs), max(seqs), listed, len(seqs), "", name, answer[:512]))
 
 
-def write_act(db: Database, destination: str, outcome: str) -> None:
-    """Write down what an operator did to a destination: it is about no scan, and covers none."""
-    _append(db, (destination, outcome, 0, 0, "[]", 0, "", "", "by an operator"))
+def write_change(db: Database, destination: str, outcome: str) -> None:
+    """Write down what an operator did to a destination itself: it is about no scan, and covers none."""
+    _append(db, (destination, outcome, 0, 0, "[]", 0, "", "", BY_OPERATOR))
 
 
 def _append(db: Database, values: Sequence[object]) -> None:

@@ -118,17 +118,20 @@ class Store:
         """One command inside the group's transaction; an error of its own undoes only what it did."""
         run = self.database.connection.execute
         pending.error = None
-        run("SAVEPOINT command")
         actions = len(self.database.after_commit)
         try:
-            pending.result = pending.run(self.database)
+            run("SAVEPOINT command")
+            try:
+                pending.result = pending.run(self.database)
+            except sqlite3.Error:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is the caller's, and is raised there
+                run("ROLLBACK TO command")
+                del self.database.after_commit[actions:]
+                pending.error = error
+            run("RELEASE command")
         except sqlite3.Error as error:
             raise classified(error) from error
-        except Exception as error:  # noqa: BLE001 - it is the caller's, and is raised there
-            run("ROLLBACK TO command")
-            del self.database.after_commit[actions:]
-            pending.error = error
-        run("RELEASE command")
 
     def _commit_apart(self, group: Iterable[_Pending[Any]]) -> None:
         """There was no room for the group: what fits one by one, such as a settling, still gets through."""

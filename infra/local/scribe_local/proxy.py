@@ -25,6 +25,12 @@ class Mode(Enum):
     """The request goes through and takes effect; the connection is reset in place of the answer."""
     DELAY = "delay"
     """Every answer comes late."""
+    TRICKLE = "trickle"
+    """Every answer comes byte by byte, each late."""
+    LIMIT = "limit"
+    """No connection gets more than so many bytes a second through, in either direction."""
+    CUT = "cut"
+    """The connection ends within the answer."""
 
 
 class Proxy:
@@ -41,6 +47,7 @@ class Proxy:
         self._mode = Mode.PASS
         self._delay = 0.0
         self._losses: int | None = None
+        self._rate, self._after = 1024, 20
         self._listener: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -52,8 +59,15 @@ class Proxy:
         """Without a slash at its end."""
         return f"http://127.0.0.1:{self.port}"
 
-    def set(self, mode: Mode, *, delay: float = 0.0, times: int | None = None) -> None:
-        """Switch; returns once it holds. `delay` in seconds goes with DELAY; LOSE ends after `times` answers if given."""
+    def set(
+        self, mode: Mode, *, delay: float = 0.0, times: int | None = None, rate: int = 1024, after: int = 20
+    ) -> None:
+        """Switch; returns once it holds.
+
+        `delay` in seconds goes with DELAY and TRICKLE; LOSE ends after `times` answers if given; `rate` in bytes a second
+        goes with LIMIT, `after` in bytes of an answer with CUT.
+        """
+        self._rate, self._after = rate, after
         asyncio.run_coroutine_threadsafe(self._set(mode, delay, times), self._loop).result()
 
     def __enter__(self) -> Self:
@@ -137,8 +151,7 @@ class Proxy:
     async def _requests(self, reader: asyncio.StreamReader, server_writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             await self._unhung()
-            server_writer.write(data)
-            await server_writer.drain()
+            await self._pass(data, server_writer)
         server_writer.write_eof()
 
     async def _answers(self, server_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -153,8 +166,27 @@ class Proxy:
                     self._mode = Mode.LOSE if self._losses > 0 else Mode.PASS
                 _reset(writer)
                 return
-            writer.write(data)
+            if self._mode is Mode.CUT:
+                writer.write(data[: self._after])
+                await writer.drain()
+                writer.close()
+                return
+            await self._pass(data, writer, answers=True)
+
+    async def _pass(self, data: bytes, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
+        """At once, or in pieces for as long as the mode asks for it."""
+        while data:
+            if self._mode is Mode.TRICKLE and answers:
+                size, pause = 1, self._delay
+            elif self._mode is Mode.LIMIT:
+                size, pause = max(1, self._rate // 20), 0.05
+            else:
+                size, pause = len(data), 0.0
+            writer.write(data[:size])
             await writer.drain()
+            data = data[size:]
+            if pause:
+                await asyncio.sleep(pause)
 
     async def _unhung(self) -> None:
         while self._mode is Mode.HANG:
