@@ -117,6 +117,11 @@ def test_the_backlog_of_a_destination_that_left_is_drained_as_its_old_config_say
     assert (ended.returncode, ended.stdout) == (0, "lake has everything and has left the journal\n"), ended.stderr
     assert difference(pipeline, oracle, "lake") == "no difference"
     assert list(pipeline.status()) == ["rest"]
+    exported = [json.loads(line) for line in pipeline.call("audit export", "--jsonl").stdout.splitlines()]
+    there = {
+        line["scan_id"] for line in exported if line.get("destination") == "lake" and line["outcome"] == "delivered"
+    }
+    assert there == set(oracle.given), "the receipts of a destination that is gone still name their scans"
     again = pipeline.call("destination drain", "lake", "--from", str(old))
     assert (again.returncode, 'knows no destination "lake"' in again.stderr) == (2, True)
 
@@ -133,7 +138,8 @@ def test_a_backlog_that_is_given_up_has_receipts_that_cover_every_scan(pipeline:
     assert "lake" not in pipeline.status()
     until(lambda: pipeline.query("SELECT count(*) FROM body") == [(0,)], what="collecting the bodies")
     trace = json.loads(pipeline.call("trace", "7", "--json").stdout)
-    assert {step["destination"]: step["state"] for step in trace["versions"][0]["steps"]} == {"rest": "delivered"}
+    steps = {step["destination"]: step["state"] for step in trace["versions"][0]["steps"]}
+    assert steps == {"rest": "delivered", "lake": "discarded"}
 
 
 def test_a_destination_in_the_config_is_neither_drained_nor_discarded(pipeline: Pipeline) -> None:

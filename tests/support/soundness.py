@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from scribe_export.journal.chain import check_chain
 from scribe_export.journal.database import Database
 from scribe_export.journal.opening import open_journal
-from scribe_export.journal.receipts import broken_links
 
 
 def problems(state: Path, acked: Collection[str]) -> list[str]:
@@ -29,8 +29,8 @@ def _problems(db: Database, acked: Collection[str]) -> Iterator[str]:
     known = {scan_id for (scan_id,) in run("SELECT scan_id FROM scan")}
     for scan_id in sorted(set(acked) - known):
         yield f"{scan_id} is lost"
-    for row in broken_links(db):
-        yield f"receipt {row} does not carry the hash of the one before"
+    for row in check_chain(db).broken:
+        yield f"receipt {row.number}: {row.why}"
     for seq, sha256, body, blob in run("SELECT seq, sha256, bytes, blob FROM scan JOIN body USING(seq)"):
         try:
             content = body if blob is None else db.blobs.read(blob)

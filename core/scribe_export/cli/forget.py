@@ -43,7 +43,7 @@ def command(config: Path, scan_id: str, *, yes: bool, as_json: bool) -> None:
         raise click.UsageError("--json asks nothing; add --yes to forget")
     if not yes:
         click.confirm(_question(scan_id, traces), abort=True, err=True)
-    answer = ask_or_do(loaded, "forget", {"scan_id": scan_id}, PATIENCE)
+    answer = ask_or_do(loaded, "forget", {"scan_id": scan_id}, timeout=PATIENCE)
     for inner in ("gone", "sealed"):
         del answer[inner]
     for one in answer["went"]:

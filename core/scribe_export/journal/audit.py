@@ -10,6 +10,7 @@ from typing import Any
 
 from scribe_export.journal.chain import Linked, linked
 from scribe_export.journal.database import Database
+from scribe_export.journal.destinations import removed_bits
 from scribe_export.journal.looking import moment
 from scribe_export.journal.receipts import Link, hashed, pruned
 
@@ -43,7 +44,7 @@ class Wanted:
 
 def audit_lines(db: Database, wanted: Wanted, now: float) -> Iterator[dict[str, Any]]:
     """The lines, one after the other; `now` in seconds since the epoch."""
-    bits: dict[str, int] = dict(db.connection.execute("SELECT name, id FROM destination"))
+    bits = removed_bits(db) | dict(db.connection.execute("SELECT name, id FROM destination").fetchall())
     yield _journal(db, wanted, pruned(db), now)
     for one in linked(db):
         if one.anew:

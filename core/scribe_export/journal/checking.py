@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scribe_export.journal.chain import check_chain
 from scribe_export.journal.database import Database
 from scribe_export.journal.looking import reading
-from scribe_export.journal.receipts import broken_links
 
 SHOWN = 20
 
@@ -29,12 +29,11 @@ def check_journal(folder: Path) -> Checked:
         problems = _pages(db)
         bodies, size, wrong = _bodies(db, folder)
         problems += wrong
-        links = broken_links(db)
-        problems += [f"receipt {number} does not carry the hash of the one before it" for number in links[:SHOWN]]
-        if len(links) > SHOWN:
-            problems.append(f"{len(links) - SHOWN} more receipts do not carry the hash of the one before them")
-        receipts = db.connection.execute("SELECT count(*) FROM receipt").fetchone()[0]
-    return Checked(bodies, size, receipts, tuple(problems))
+        chain = check_chain(db)
+        problems += [f"receipt {one.number}: {one.why}" for one in chain.broken[:SHOWN]]
+        if (more := len(chain.broken) + chain.unnamed - SHOWN) > 0:
+            problems.append(f"{more} more places where the chain of receipts does not hold; see: scribe-export audit verify")
+    return Checked(bodies, size, chain.receipts, tuple(problems))
 
 
 def _pages(db: Database) -> list[str]:

@@ -12,6 +12,7 @@ from scribe_export.journal.ingest import last_seq
 from scribe_export.journal.receipts import write_act, write_change, write_receipt
 
 MAX_DESTINATIONS = 63
+_REMOVED = "removed"
 DISCARDED_AT_ONCE = 1000
 """Scans that one receipt of a discarded backlog lists."""
 
@@ -121,8 +122,16 @@ def forget(db: Database, name: str) -> int:
         "UPDATE scan SET routes = routes & ~?1 WHERE seq > ?2 AND routes & ?1", (1 << row.id, row.sealed_seq)
     )
     db.connection.execute("DELETE FROM destination WHERE id=?", (row.id,))
+    removed = {**removed_bits(db), name: row.id}
+    db.connection.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (_REMOVED, json.dumps(removed)))
     write_change(db, name, "removed")
     return held
+
+
+def removed_bits(db: Database) -> dict[str, int]:
+    """The bits of destinations that were drained or discarded: by them their receipts' ranges are read."""
+    found: dict[str, int] = json.loads(db.meta(_REMOVED) or "{}")
+    return found
 
 
 def _free_bit(db: Database) -> int:

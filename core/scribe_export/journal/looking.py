@@ -14,6 +14,7 @@ from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.journal.bodies import fetch_members, read_body
 from scribe_export.journal.database import FILE_NAME, Database, meta_of
 from scribe_export.journal.dead import DeadLetter, Selection, dead_letters
+from scribe_export.journal.destinations import removed_bits
 from scribe_export.journal.receipts import FORGOTTEN, Receipt, receipts
 from scribe_export.journal.status import open_read_only
 from scribe_export.routing.router import Router
@@ -132,6 +133,11 @@ def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step
             yield Step(name, "waiting")
         elif not routed and not mine and not forgotten:
             yield Step(name, "not routed", detail=explained.get(name, ""))
+    removed = removed_bits(db).items() - {(name, number) for number, name, _ in found}
+    for name, number in sorted(removed):
+        for receipt in written:
+            if receipt.destination == name and (routes >> number & 1 or receipt.members):
+                yield Step(name, receipt.outcome, moment(receipt.at), _told(receipt))
     for receipt in forgotten:
         yield Step("journal", receipt.outcome, moment(receipt.at), receipt.answer)
 
