@@ -32,7 +32,7 @@ def check_journal(folder: Path) -> Checked:
         chain = check_chain(db)
         problems += [f"receipt {one.number}: {one.why}" for one in chain.broken[:SHOWN]]
         if (more := len(chain.broken) + chain.unnamed - SHOWN) > 0:
-            problems.append(f"{more} more places where the chain of receipts does not hold; see: scribe-export audit verify")
+            problems.append(f"{more} more receipts are wrong; see: scribe-export audit verify")
     return Checked(bodies, size, chain.receipts, tuple(problems))
 
 
