@@ -15,6 +15,7 @@ from scribe_export.config.parse import MAX_BYTES, parse
 from scribe_export.config.result import Config
 from scribe_export.config.tree import Branch, Findings, Leaf, Place, branch, places
 from scribe_export.config.validate import validated
+from scribe_export.endpoint.address import parse_address
 from scribe_export.options import ScannerOptions, SinkOptions, SourceOptions
 
 
@@ -102,6 +103,7 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
         drain_timeout=outer.drain_timeout,
         buffer=outer.buffer,
         dead_letter=outer.dead_letter,
+        http=parse_address(outer.http) if outer.http else None,
         journal=outer.journal,
         alerts=outer.alerts,
         sources=delivering,

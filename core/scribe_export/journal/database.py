@@ -18,6 +18,7 @@ from scribe_export.clock import Clock, SystemClock
 from scribe_export.errors import JournalError, JournalFull, JournalUnusable
 from scribe_export.journal.blobs import Blobs
 from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
+from scribe_export.journal.tally import Tally
 
 LEAST_ROOM = 2**20
 """Free bytes below which a disk is called full."""
@@ -47,6 +48,7 @@ class Database:
         self.after_commit: list[Callable[[], None]] = []
         self.released: list[int] = []
         """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
+        self.tally = Tally()
         self.blob_bytes = 0
         self.connection = _connect(self.path) if folder else _connect_in_memory()
         try:
@@ -172,6 +174,12 @@ class Database:
         pages = self.connection.execute("PRAGMA page_count").fetchone()[0]
         free = self.connection.execute("PRAGMA freelist_count").fetchone()[0]
         return int(pages - free) * PAGE_SIZE + self.blob_bytes
+
+    def full(self) -> str:
+        """Why nothing more can be taken in; empty if it can."""
+        if self.used() >= self.quota:
+            return "the journal's quota is used up"
+        return "the disk is full" if self.folder and room(self.folder) < LEAST_ROOM else ""
 
     def _blob_bytes(self) -> int:
         query = "SELECT coalesce(sum(scan.size), 0) FROM body JOIN scan USING(seq) WHERE body.blob IS NOT NULL"

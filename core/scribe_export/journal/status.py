@@ -17,11 +17,7 @@ SELECT id, name, state, delivered, delivered_bytes, breaker,
   (SELECT count(*) FROM delivery WHERE destination = destination.id)
     + (SELECT coalesce(sum(count), 0) FROM batch WHERE destination = destination.id AND state = 'dead'),
   (SELECT min(first_seq) FROM batch WHERE destination = destination.id AND state = 'open'),
-  (SELECT seq FROM scan WHERE seq > sealed_seq AND routes & (1 << destination.id) ORDER BY seq LIMIT 1),
-  (SELECT class FROM batch WHERE destination = destination.id AND class <> '' AND state = 'open'
-    ORDER BY first_seq LIMIT 1),
-  (SELECT error FROM batch WHERE destination = destination.id AND class <> '' AND state = 'open'
-    ORDER BY first_seq LIMIT 1)
+  (SELECT seq FROM scan WHERE seq > sealed_seq AND routes & (1 << destination.id) ORDER BY seq LIMIT 1)
 FROM destination ORDER BY id
 """
 
@@ -63,7 +59,6 @@ def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
         oldest = (
             run("SELECT at FROM scan WHERE seq >= ? ORDER BY seq LIMIT 1", (min(seqs),)).fetchone() if seqs else None
         )
-        error = str(breaker.get("reason") or "") or (f"{row[10]}: {row[11]}" if row[10] else "")
         found.append(
             DestinationStatus(
                 name=row[1],
@@ -74,7 +69,7 @@ def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
                 delivered_bytes=row[4],
                 breaker=str(breaker.get("state", "closed")),
                 oldest_pending_seconds=max(0.0, now - oldest[0]) if oldest else 0.0,
-                last_error=error,
+                last_error=last_error(connection, row[0], breaker),
             )
         )
     meta = dict(run("SELECT key, value FROM meta").fetchall())
@@ -88,6 +83,17 @@ def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
         unrouted=int(meta.get("unrouted", 0)),
         invalid=invalid,
     )
+
+
+def last_error(connection: sqlite3.Connection, destination: int, breaker: Mapping[str, Any]) -> str:
+    """Why its breaker is open, or what the oldest batch that waits failed with last; empty if neither is."""
+    if breaker.get("reason"):
+        return str(breaker["reason"])
+    row = connection.execute(
+        "SELECT class, error FROM batch WHERE destination=? AND class <> '' AND state='open' ORDER BY first_seq LIMIT 1",
+        (destination,),
+    ).fetchone()
+    return f"{row[0]}: {row[1]}" if row else ""
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
