@@ -48,8 +48,8 @@ class Arrivals:
             arrived.invalid += outcomes.count("invalid")
         if new:
             arrived.at = self._clock.now()
-            if outcomes[-1] == "new":
-                arrived.lag = _lag(scans[-1], arrived.at)
+            newest = len(outcomes) - 1 - outcomes[::-1].index("new")
+            arrived.lag = _lag(scans[newest], arrived.at)
 
 
 def _lag(scan: NewScan, now: float) -> float | None:

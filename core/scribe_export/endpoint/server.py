@@ -35,7 +35,7 @@ async def listen(address: Address) -> list[SocketListener]:
 
 def places(listeners: list[SocketListener]) -> list[tuple[str, int]]:
     """Where they listen in fact: address and port of each."""
-    found = [listener.extra(SocketAttribute.local_address) for listener in listeners]
+    found = [listener.extra(SocketAttribute.local_address) for listener in listeners]  # noqa: S610 - anyio's, not Django's
     return [(str(address[0]), int(address[1])) for address in found]
 
 

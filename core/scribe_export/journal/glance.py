@@ -1,7 +1,6 @@
 """A look at the whole journal in one short command, by its one connection: no query goes through all that waits."""
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,13 @@ from scribe_export.journal.database import PAGE_SIZE, Database
 from scribe_export.journal.dead import dead_counts
 from scribe_export.journal.ingest import NO_DESTINATION, last_seq
 from scribe_export.journal.oldest import Oldest, Unsealed
-from scribe_export.journal.requests import OWED
 from scribe_export.journal.status import last_error
 
 _SEALED = "SELECT destination, sum(count), sum(size) FROM batch WHERE state='open' GROUP BY destination"
 _HELD = "SELECT (SELECT min(seq) FROM body), (SELECT max(seq) FROM body)"
 _OPEN_REQUESTS = (
     "SELECT iif(state IN ('accepted', 'started'), state, 'reply_owed'), count(*) FROM request"
-    f" WHERE owed={OWED} OR state IN ('accepted', 'started') GROUP BY 1"
+    " WHERE owed=1 OR state IN ('accepted', 'started') GROUP BY 1"
 )
 
 
@@ -133,6 +131,6 @@ class Glancer:
 
 def _wal_bytes(db: Database) -> int:
     try:
-        return os.stat(f"{db.path}-wal").st_size if db.folder else 0
+        return db.path.with_name(f"{db.path.name}-wal").stat().st_size if db.folder else 0
     except OSError:
         return 0

@@ -54,7 +54,7 @@ class _Counted:
 
 
 class Unsealed:
-    """How much waits beyond the last seal of a destination that seals nothing now: what was counted is not counted again."""
+    """How much waits beyond the last seal of a destination that seals nothing: what was counted is not counted again."""
 
     def __init__(self) -> None:
         self._counted: dict[int, _Counted] = {}

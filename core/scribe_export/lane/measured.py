@@ -35,7 +35,13 @@ class Load:
 
     @classmethod
     def of(
-        cls, backlog: Backlog, queued: Iterable[SealedBatch], in_flight: Iterable[SealedBatch], width: float, *, known: bool
+        cls,
+        backlog: Backlog,
+        queued: Iterable[SealedBatch],
+        in_flight: Iterable[SealedBatch],
+        width: float,
+        *,
+        known: bool,
     ) -> "Load":
         """From the parts of a lane; `known` if the journal was read."""
         under_way = list(in_flight)
