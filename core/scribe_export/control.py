@@ -24,6 +24,7 @@ from scribe_export.exporter import Exporter
 from scribe_export.journal.dead import Selection
 from scribe_export.model import ScanRequest
 from scribe_export.operations import give_up, replay
+from scribe_export.source_states import source_states
 
 log = structlog.get_logger()
 SOCKET = "control.sock"
@@ -131,5 +132,11 @@ def _selection(arguments: Mapping[str, Any]) -> Selection:
     )
 
 
-OPERATIONS: dict[str, Operation] = {"send": _send, "replay": _replay, "discard": _discard, "scan": _scan}
+async def _sources(exporter: Exporter, _: Mapping[str, Any]) -> Any:
+    return [asdict(state) for state in source_states(exporter.feeds, exporter.clock)]
+
+
+OPERATIONS: dict[str, Operation] = {
+    "send": _send, "replay": _replay, "discard": _discard, "scan": _scan, "sources": _sources,
+}  # fmt: skip
 _ERRORS: dict[str, type[ScribeExportError]] = {"InvalidScan": InvalidScan, "JournalFull": JournalError}

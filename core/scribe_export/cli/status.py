@@ -1,15 +1,24 @@
 """`status`: the counts, read beside a running exporter or without one."""
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import click
+import msgspec
 
 from scribe_export import config as configuration
+from scribe_export.cli.printable import printable
 from scribe_export.cli.shared import config_argument, json_option, print_json, print_table
+from scribe_export.control import ask
+from scribe_export.errors import ScribeExportError
 from scribe_export.journal.looking import reading
-from scribe_export.journal.status import JournalStatus, journal_status
+from scribe_export.journal.status import JournalStatus, journal_status, used_bytes
+from scribe_export.sizes import shown_size
+from scribe_export.source_states import SourceState
+from scribe_export.status_document import status_document
+
+ANSWER_WITHIN = 2.0
+"""Seconds; what the journal says is shown at any rate."""
 
 
 def read_status(folder: Path) -> JournalStatus:
@@ -18,17 +27,30 @@ def read_status(folder: Path) -> JournalStatus:
         return journal_status(db.connection, time.time())
 
 
+def read_used(folder: Path) -> int:
+    """Bytes that a state folder's journal takes; raises `JournalError`."""
+    with reading(folder) as db:
+        return used_bytes(db.connection)
+
+
+def sources_of(folder: Path) -> list[SourceState] | None:
+    """What the exporter that runs on a state folder says of its sources; None if none runs, or it does not answer."""
+    try:
+        return msgspec.convert(ask(folder, "sources", {}, timeout=ANSWER_WITHIN), list[SourceState])
+    except (ConnectionError, ScribeExportError):
+        return None
+
+
 @click.command(short_help="Show what waits, what was delivered and what is dead.")
 @config_argument
 @json_option
 def command(config: Path, *, as_json: bool) -> None:
     """Show, for each destination, what waits, what was delivered, what is dead, and how it is doing."""
-    status = read_status(configuration.state_folder(config))
+    folder, quota = configuration.state_folder(config), configuration.journal_quota(config)
+    status, used = read_status(folder), read_used(folder)
+    sources = sources_of(folder)
     if as_json:
-        rows = {
-            row.name: {key: value for key, value in asdict(row).items() if key != "name"} for row in status.destinations
-        }
-        print_json({**asdict(status), "destinations": rows})
+        print_json(status_document(status, used=used, quota=quota, sources=sources))
         return
     titles = ["destination", "pending", "delivered", "dead", "breaker", "oldest pending", "last error"]
     print_table(
@@ -50,3 +72,15 @@ def command(config: Path, *, as_json: bool) -> None:
         f"{status.scans} scans journalled, {status.duplicates} duplicates, {status.conflicts} conflicts, "
         f"{status.unrouted} unrouted, {status.invalid} bodies that were no scans"
     )
+    click.echo(f"the journal takes {shown_size(used)}" + (f" of its quota of {shown_size(quota)}" if quota else ""))
+    for source in sources or ():
+        click.echo(f"source {source.name}: {_told(source)}")
+    if sources is None:
+        click.echo("no exporter that runs on it answers")
+
+
+def _told(source: SourceState) -> str:
+    """What it does, why, and when it brought something last."""
+    ago = source.last_taken_seconds
+    last = "nothing taken yet" if ago is None else f"{source.taken} taken, the last {ago:.0f}s ago"
+    return printable(f"{source.state}, {last}" + (f": {source.reason[:80]}" if source.reason else ""))

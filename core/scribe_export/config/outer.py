@@ -78,6 +78,11 @@ class StatePlace(Options):
         return folder / Path(self.state_dir).expanduser() / self.pipeline
 
 
+class JournalPart(Options):
+    journal: JournalOptions = JournalOptions()
+    """As in `Outer`, for looking at a journal whose file is not right elsewhere."""
+
+
 class Outer(StatePlace):
     version: Literal[1] = 1
     """Of this format."""

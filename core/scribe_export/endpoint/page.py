@@ -6,11 +6,12 @@ from importlib.metadata import version
 
 from scribe_export.cli.printable import printable
 from scribe_export.endpoint.snapshot import DestinationView, Snapshot, SourceView
+from scribe_export.sizes import shown_size
 
 REFRESH_SECONDS = 5
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-_ERROR_LENGTH = 200
+_LENGTH = 200
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 72em; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; width: 100%; margin: 0.5em 0 2em; }
@@ -24,8 +25,8 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 def page(snapshot: Snapshot) -> str:
     """The document."""
     journal = snapshot.journal
-    share = f"{journal.used / journal.quota:.0%} of {_size(journal.quota)}"
-    name = escape(printable(snapshot.pipeline))
+    share = f"{journal.used / journal.quota:.0%} of {shown_size(journal.quota)}"
+    name = _text(snapshot.pipeline)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -38,7 +39,7 @@ def page(snapshot: Snapshot) -> str:
 <body>
 <h1>{name}</h1>
 <p>scribe-export {escape(version("scribe-export"))}, {"ready" if snapshot.ready else _bad("stopping")}. Journal:
-{_size(journal.used)}, {share}{", " + _bad(escape(journal.full) + ": sources pause") if journal.full else ""}.
+{shown_size(journal.used)}, {share}{", " + _bad(_text(journal.full) + ": sources pause") if journal.full else ""}.
 {journal.scans} scans journalled, {journal.duplicates} duplicates, {journal.conflicts} conflicts,
 {journal.unrouted} unrouted, {journal.unplaced} bodies that were no scans.</p>
 <h2>Destinations</h2>
@@ -59,11 +60,11 @@ def _destination(view: DestinationView) -> Sequence[str]:
     notes = [note for note, holds in (("not in the config", kept.state != "active"), ("paused", kept.paused)) if holds]
     held = view.misconfigured or view.breaker != "closed"
     return (
-        escape(kept.name + (f" ({', '.join(notes)})" if notes else "")),
+        _text(kept.name) + (f" ({', '.join(notes)})" if notes else ""),
         str(view.pending),
         str(kept.delivered),
         _bad(str(kept.dead)) if kept.dead else "0",
-        _bad(escape(view.breaker)) if held else escape(view.breaker),
+        _bad(_text(view.breaker)) if held else _text(view.breaker),
         "-" if kept.oldest is None else f"{kept.oldest:.0f} s",
         _text(kept.last_error),
     )
@@ -73,7 +74,7 @@ def _source(view: SourceView) -> Sequence[str]:
     state = view.state
     ago = state.last_taken_seconds
     return (
-        escape(state.name),
+        _text(state.name),
         _bad(state.state) if state.state in {"held", "stopped"} else state.state,
         str(state.taken),
         "-" if ago is None else f"{ago:.0f} s ago",
@@ -93,12 +94,8 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(printable(text[:_ERROR_LENGTH])) or "-"
+    return escape(printable(text[:_LENGTH])) or "-"
 
 
 def _bad(html: str) -> str:
     return f'<span class="bad">{html}</span>'
-
-
-def _size(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"

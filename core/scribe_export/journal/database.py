@@ -17,7 +17,7 @@ from pathlib import Path
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.errors import JournalError, JournalFull, JournalUnusable
 from scribe_export.journal.blobs import Blobs
-from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
+from scribe_export.journal.schema import APPLICATION_ID, BLOB_BYTES, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
 from scribe_export.journal.tally import Tally
 
 LEAST_ROOM = 2**20
@@ -182,8 +182,7 @@ class Database:
         return "the disk is full" if self.folder and room(self.folder) < LEAST_ROOM else ""
 
     def _blob_bytes(self) -> int:
-        query = "SELECT coalesce(sum(scan.size), 0) FROM body JOIN scan USING(seq) WHERE body.blob IS NOT NULL"
-        return int(self.connection.execute(query).fetchone()[0])
+        return int(self.connection.execute(BLOB_BYTES).fetchone()[0])
 
     def close(self) -> None:
         """Close; the write-ahead log is folded into the file. Safe twice."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scribe_export.errors import JournalError
-from scribe_export.journal.schema import SCHEMA_VERSION, too_new
+from scribe_export.journal.schema import BLOB_BYTES, SCHEMA_VERSION, too_new
 
 _QUERY = """
 SELECT id, name, state, delivered, delivered_bytes, breaker,
@@ -83,6 +83,13 @@ def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
         unrouted=int(meta.get("unrouted", 0)),
         invalid=invalid,
     )
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """As `Database.used`."""
+    run = connection.execute
+    pages, free, size = (run(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size"))
+    return int(pages - free) * int(size) + int(run(BLOB_BYTES).fetchone()[0])
 
 
 def last_error(connection: sqlite3.Connection, destination: int, breaker: Mapping[str, Any]) -> str:
