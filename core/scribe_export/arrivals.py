@@ -14,15 +14,14 @@ OTHER = "other"
 
 @dataclass(slots=True)
 class Arrived:
-    """From one source. `lag` is how many seconds old the scan was that came last, by its own timestamp, None if it has
-    none; `at` is when something new came last, in seconds since the epoch."""
+    """From one source. `lag` is how many seconds old the new scan was that came last, by its own timestamp, None if it
+    has none."""
 
     taken: int = 0
     duplicates: int = 0
     conflicts: int = 0
     invalid: int = 0
     lag: float | None = None
-    at: float | None = None
 
 
 class Arrivals:
@@ -47,9 +46,8 @@ class Arrivals:
             arrived.conflicts += outcomes.count("conflict")
             arrived.invalid += outcomes.count("invalid")
         if new:
-            arrived.at = self._clock.now()
             newest = len(outcomes) - 1 - outcomes[::-1].index("new")
-            arrived.lag = _lag(scans[newest], arrived.at)
+            arrived.lag = _lag(scans[newest], self._clock.now())
 
 
 def _lag(scan: NewScan, now: float) -> float | None:

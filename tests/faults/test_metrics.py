@@ -133,9 +133,7 @@ def test_a_full_quota_is_seen_and_does_not_make_it_unready(tmp_path: Path, proxy
     destinations = {"cache": destination(proxy, "quota")["cache"]}
     journal = {"quota": "16MiB", "max_record": "1MiB"}
     proxy.set(Mode.REFUSE)
-    with Pipeline(
-        tmp_path / "it", destinations, sources=SPOOL, http="127.0.0.1:0", journal=journal
-    ) as pipeline:
+    with Pipeline(tmp_path / "it", destinations, sources=SPOOL, http="127.0.0.1:0", journal=journal) as pipeline:
         watched = Watched(pipeline)
         for first in range(1, 601, 100):
             give(pipeline.folder, first, first + 99, LARGE)

@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -78,6 +79,7 @@ def test_the_metrics_tell_what_came_and_where_it_went(pipeline: Pipeline, site: 
     assert seen.value("source_duplicates_total", source="spool") == 1
     assert seen.value("source_rejected_total", source="spool") == 1
     assert seen.value("source_lag_seconds", source="spool") > 0
+    assert 0 <= time.time() - seen.value("source_last_taken_timestamp_seconds", source="spool") < 60
     assert seen.value("source_state", source="spool", state="reading") == 1
     assert seen.value("unplaced_dead_letters") == 1
     assert seen.value("unplaced_dead_lettered_total", class_="invalid") == 1
@@ -155,7 +157,9 @@ def test_garbage_slow_clients_and_many_of_them_disturb_nobody(pipeline: Pipeline
         until(lambda: (pipeline.folder / "archive" / "scans" / "120.json").exists(), what="delivering meanwhile")
         assert b"".join(iter(lambda: slow[0].recv(65536), b"")).startswith(b"HTTP/1.1 408 ")
     assert site.ready()
-    assert not [entry for entry in pipeline.runs[0].events() if entry["event"] in {"page failed", "http failed", "text"}]
+    assert not [
+        entry for entry in pipeline.runs[0].events() if entry["event"] in {"page failed", "http failed", "text"}
+    ]
 
 
 def test_scrapes_at_the_same_time_are_all_answered(site: Site) -> None:
@@ -177,7 +181,9 @@ def test_a_port_in_use_is_told_before_anything_is_touched(tmp_path: Path) -> Non
             give(pipeline.folder, 1, 3)
             ended = pipeline.until_idle()
             assert ended.returncode == 2
-            assert ended.stderr.startswith(f"{pipeline.path}:6:3: http: cannot listen on {address}: Address already in use;")
+            assert ended.stderr.startswith(
+                f"{pipeline.path}:6:3: http: cannot listen on {address}: Address already in use;"
+            )
             assert not pipeline.state.exists()
 
 

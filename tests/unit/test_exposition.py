@@ -67,7 +67,11 @@ def test_a_histogram_counts_what_is_below_each_bound_and_a_counter_keeps_its_nam
     assert [(sample.labels.get("le"), sample.value) for sample in took.samples] == [
         ("0.005", 1), ("1.0", 3), ("60.0", 7), ("+Inf", 8), (None, pytest.approx(69.511 + 0.0)), (None, 8),
     ]  # fmt: skip
-    assert (events.type, events.samples[0].name, events.samples[0].value) == ("counter", "scribe_export_events_total", 7)
+    assert (events.type, events.samples[0].name, events.samples[0].value) == (
+        "counter",
+        "scribe_export_events_total",
+        7,
+    )
     assert (none.type, none.samples) == ("gauge", [])
 
 

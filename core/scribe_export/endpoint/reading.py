@@ -10,9 +10,10 @@ from anyio.abc import TaskGroup
 from scribe_export.endpoint.snapshot import DestinationView, Snapshot, SourceView
 from scribe_export.errors import JournalError
 from scribe_export.exporter import Exporter
+from scribe_export.feed import Feed
 from scribe_export.journal.database import Database
 from scribe_export.journal.glance import DestinationGlance, Glancer, JournalGlance
-from scribe_export.source_states import source_states
+from scribe_export.source_states import SourceState, source_states
 
 log = structlog.get_logger()
 PATIENCE = 2.0
@@ -55,21 +56,23 @@ class Reader:
             started=self._started,
             ready=not exporter.stopping,
             destinations=[self._destination(kept) for kept in glance.destinations],
-            sources=[
-                SourceView(
-                    state=states[feed.name],
-                    arrived=arrivals[feed.name],
-                    refused=glance.refused.get(feed.name, 0),
-                    failures=feed.hearing.failures,
-                    gaps=feed.source.gaps,
-                )
-                for feed in exporter.feeds
-            ],
+            sources=[self._source(feed, states[feed.name], glance) for feed in exporter.feeds],
             others={name: arrived for name, arrived in arrivals.items() if name not in states},
             journal=glance,
             age=time.monotonic() - reading.at,
             commits=exporter.store.meter.commits.copy(),
             ballast_held=exporter.store.ballast_held,
+        )
+
+    def _source(self, feed: Feed, state: SourceState, glance: JournalGlance) -> SourceView:
+        ago = state.last_taken_seconds
+        return SourceView(
+            state=state,
+            arrived=self._exporter.intake.arrivals.by_source[feed.name],
+            refused=glance.refused.get(feed.name, 0),
+            failures=feed.hearing.failures,
+            gaps=feed.source.gaps,
+            last_taken=None if ago is None else round(self._exporter.clock.now() - ago, 3),
         )
 
     def _destination(self, kept: DestinationGlance) -> DestinationView:

@@ -43,13 +43,15 @@ class DestinationView:
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """`arrived` is what its scans turned out to be, `refused` its requests that can never be performed."""
+    """`arrived` is what its scans turned out to be, `refused` its requests that can never be performed. `last_taken` is
+    when it brought something last, in seconds since the epoch, None if it did not since the start."""
 
     state: SourceState
     arrived: Arrived
     refused: int
     failures: int
     gaps: int
+    last_taken: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
