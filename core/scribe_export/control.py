@@ -29,6 +29,7 @@ from scribe_export.operations.forgetting import forget
 from scribe_export.operations.leaving import discard, drain
 from scribe_export.operations.letters import give_up, replay
 from scribe_export.operations.pausing import pause
+from scribe_export.source_states import source_states
 
 log = structlog.get_logger()
 SOCKET = "control.sock"
@@ -157,6 +158,10 @@ def _selection(arguments: Mapping[str, Any]) -> Selection:
     )
 
 
+async def _sources(exporter: Exporter, _: Mapping[str, Any]) -> Any:
+    return [asdict(state) for state in source_states(exporter.feeds, exporter.clock)]
+
+
 OPERATIONS: dict[str, Operation] = {
     "send": _send,
     "replay": _replay,
@@ -167,5 +172,6 @@ OPERATIONS: dict[str, Operation] = {
     "discard destination": _leave,
     "backup": _backup,
     "forget": _forget,
+    "sources": _sources,
 }
 _ERRORS: dict[str, type[ScribeExportError]] = {"InvalidScan": InvalidScan, "JournalFull": JournalError}

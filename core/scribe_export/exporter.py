@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from scribe_export import config as configuration
 from scribe_export.accepted import Accepted
 from scribe_export.alerts.watch import AlertWatch
+from scribe_export.arrivals import Arrivals
 from scribe_export.assembly import Assembly
 from scribe_export.claims import ClaimStore
 from scribe_export.clock import Clock, SystemClock
@@ -75,6 +76,7 @@ class Exporter:
             raise ValueError("without lanes nothing would ever be delivered or acknowledged")
         self.clock = clock or SystemClock()
         self.failure: JournalUnusable | None = None
+        self.stopping = False
         self.lanes: dict[str, Lane] = {}
         self.sinks: dict[str, Sink] = {}
         self.claims: dict[str, ClaimStore | None] = {}
@@ -148,6 +150,7 @@ class Exporter:
 
     def stop(self) -> None:
         """Read and start nothing more; leaving the block waits for what is in flight."""
+        self.stopping = True
         for scope in self._stoppable:
             scope.cancel()
         for worker in (*self.feeds, *self.lanes.values(), self.requests, *self.repliers):
@@ -276,6 +279,7 @@ class Exporter:
             ),
             conflicts=conflicts,
             clock=self.clock,
+            arrivals=Arrivals(self.config.sources, self.clock),
         )
         history = self.config.journal.history
         if self.concluder:

@@ -6,6 +6,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from scribe_export.arrivals import Arrivals
 from scribe_export.clock import Clock
 from scribe_export.errors import JournalFull
 from scribe_export.identify import Identifier, Origin
@@ -33,7 +34,9 @@ class Intake:
         identifier: Identifier,
         conflicts: ConflictMasks,
         clock: Clock,
+        arrivals: Arrivals,
     ) -> None:
+        self.arrivals = arrivals
         self._store, self._head, self._lanes, self._identifier = store, head, lanes, identifier
         self._conflicts, self._clock = conflicts, clock
 
@@ -87,6 +90,7 @@ class Intake:
         if waited:
             log.info("source goes on", source=origin.source)
         self._hand_over(scans, results)
+        self.arrivals.took(origin.source, scans, results)
         return results
 
     async def _blob(self, scan: NewScan) -> str:

@@ -7,10 +7,10 @@ import anyio
 import pytest
 from support.staged import Stage, staged
 
-from scribe_export import forgetting
 from scribe_export.errors import ScribeExportError
 from scribe_export.journal.chain import check_chain
 from scribe_export.journal.forget import Forgotten
+from scribe_export.operations import forgetting
 from scribe_export.operations.forgetting import forget
 
 pytestmark = pytest.mark.timeout(120)

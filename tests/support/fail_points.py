@@ -18,7 +18,7 @@ from support import spool
 from scribe_export import feed, intake, operations
 from scribe_export.cli import main
 from scribe_export.journal import blobs, collect, database, opening, receipts, recover, schema, settle, store
-from scribe_export.lane import lane
+from scribe_export.lane import lane, measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ POINTS: Mapping[str, Point] = {
     "after the sealing": Point(lane, "seal", "after"),
     "sealed and committed": Point(lane.Lane, "_seal", "after"),
     "before the encoding": Point(lane, "encode", "before"),
-    "before the write": Point(lane, "write", "before"),
-    "after the write": Point(lane, "write", "after"),
+    "before the write": Point(measured, "write", "before"),
+    "after the write": Point(measured, "write", "after"),
     "before the settling": Point(lane.Lane, "_settle", "before"),
     "in the settling": Point(settle, "delivered", "after"),
     "after the receipt": Point(receipts, "_append", "after"),

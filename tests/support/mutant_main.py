@@ -20,7 +20,7 @@ from scribe_export.identify import Origin
 from scribe_export.interface import Sink
 from scribe_export.journal import blobs, database, folder, ingest
 from scribe_export.journal.batches import SealedBatch
-from scribe_export.lane import lane, sending
+from scribe_export.lane import lane, measured, sending
 from scribe_export.model import Delivery, Encoded
 
 
@@ -40,7 +40,7 @@ def delivered_before_send() -> None:
     settle = lane.Lane._settle
     unsent: dict[str, Callable[[], Any]] = {}
 
-    async def promise(sink: Sink, encoded: Encoded) -> sending.Delivered:
+    async def promise(sink: Sink, encoded: Encoded, *_: Any) -> sending.Delivered:
         unsent[encoded.batch.id] = partial(sink.write, encoded)
         return sending.Delivered("")
 
@@ -48,7 +48,7 @@ def delivered_before_send() -> None:
         await settle(self, batch, outcome)
         await unsent.pop(batch.batch_id)()
 
-    _replace(lane, "write", promise)
+    _replace(measured, "write", promise)
     _replace(lane.Lane, "_settle", settled_first)
 
 
@@ -85,13 +85,13 @@ def small_log() -> None:
 
 def slow_writes() -> None:
     """Every write takes 200 ms more; no promise is broken."""
-    write = lane.write
+    write = sending.write
 
-    async def slow(sink: Sink, encoded: Encoded) -> sending.Outcome:
+    async def slow(sink: Sink, encoded: Encoded, *claims: Any) -> sending.Outcome:
         await anyio.sleep(0.2)
-        return await write(sink, encoded)
+        return await write(sink, encoded, *claims)
 
-    _replace(lane, "write", slow)
+    _replace(measured, "write", slow)
 
 
 def odd_clock() -> None:

@@ -8,8 +8,9 @@ import anyio
 import pytest
 from support.staged import Stage, staged
 
-from scribe_export.alerts import reading
 from scribe_export.alerts.reading import Reader
+from scribe_export.journal import database as journal_database
+from scribe_export.journal import oldest as journal_oldest
 from scribe_export.journal.database import LEAST_ROOM
 
 
@@ -49,7 +50,7 @@ def test_the_oldest_scan_of_each_destination_is_found_sealed_or_not(
 def test_what_was_passed_over_is_not_looked_at_again_and_each_command_looks_at_little(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "SLICE", 10)
+    monkeypatch.setattr(journal_oldest, "SLICE", 10)
     rare = {"when": 'scan_id == "96"', "batch": {"max_age": "1d"}}
 
     async def scenario() -> None:
@@ -117,7 +118,7 @@ def test_a_journal_is_full_from_its_quota_on(tmp_path: Path, monkeypatch: pytest
             seen = (await looking.look()).journal
             assert (seen.full, seen.roomy) == ("the journal's quota is used up: sources pause", False)
             database.quota = 100 * database.used()
-            monkeypatch.setattr(reading, "room", lambda _: LEAST_ROOM - 1)
+            monkeypatch.setattr(journal_database, "room", lambda _: LEAST_ROOM - 1)
             assert (await looking.look()).journal.full == "the disk is full: sources pause"
 
     anyio.run(scenario)

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,15 @@ def _check_room(config: Config) -> None:
 async def _run(config: Config, until_idle: bool, max_wait: float) -> _Ended | None:  # noqa: FBT001
     """How a run until idle ended; None if it was stopped."""
     started = time.monotonic()
-    async with Exporter(config, once=until_idle) as exporter:
+    async with AsyncExitStack() as stack:
+        opened = None
+        if config.http:
+            from scribe_export.endpoint.serving import serving
+
+            opened = await stack.enter_async_context(serving(config, config.http))
+        exporter = await stack.enter_async_context(Exporter(config, once=until_idle))
+        if opened:
+            opened(exporter)
         stopped = False
 
         async def on_signal(*, task_status: TaskStatus[None]) -> None:

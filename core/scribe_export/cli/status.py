@@ -1,20 +1,28 @@
 """`status`: the counts, read beside a running exporter or without one."""
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import click
+import msgspec
 
 from scribe_export import config as configuration
 from scribe_export.cli.cost import cost_json, print_cost
+from scribe_export.cli.printable import printable
 from scribe_export.cli.shared import config_argument, json_option, print_json, print_table
+from scribe_export.control import ask
+from scribe_export.errors import ScribeExportError
 from scribe_export.journal.looking import reading
-from scribe_export.journal.status import DestinationStatus, JournalStatus, journal_status
+from scribe_export.journal.status import DestinationStatus, JournalStatus, journal_status, used_bytes
+from scribe_export.sizes import shown_size
+from scribe_export.source_states import SourceState
+from scribe_export.status_document import status_document
 from scribe_export.usage.bill import Bill, bills
 from scribe_export.usage.prices import Prices, load
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+ANSWER_WITHIN = 2.0
+"""Seconds; what the journal says is shown at any rate."""
 
 
 def read_status(folder: Path) -> JournalStatus:
@@ -35,6 +43,20 @@ def read_bills(folder: Path, prices: Prices) -> dict[str, Bill]:
         return bills(db.connection, prices, time.time())
 
 
+def read_used(folder: Path) -> int:
+    """Bytes that a state folder's journal takes; raises `JournalError`."""
+    with reading(folder) as db:
+        return used_bytes(db.connection)
+
+
+def sources_of(folder: Path) -> list[SourceState] | None:
+    """What the exporter that runs on a state folder says of its sources; None if none runs, or it does not answer."""
+    try:
+        return msgspec.convert(ask(folder, "sources", {}, timeout=ANSWER_WITHIN), list[SourceState])
+    except (ConnectionError, ScribeExportError):
+        return None
+
+
 @click.command(short_help="Show what waits, what was delivered and what is dead.")
 @config_argument
 @json_option
@@ -45,15 +67,13 @@ def command(config: Path, *, as_json: bool, with_cost: bool, prices: Path | None
     if prices and not with_cost:
         raise click.UsageError("--prices goes with --cost")
     known = load(prices) if with_cost else None
-    folder = configuration.state_folder(config)
-    status = read_status(folder)
-    used = read_bills(folder, known) if known else {}
+    folder, quota = configuration.state_folder(config), configuration.journal_quota(config)
+    status, used = read_status(folder), read_used(folder)
+    sources = sources_of(folder)
+    spent = read_bills(folder, known) if known else {}
     if as_json:
-        rows = {
-            row.name: {key: value for key, value in asdict(row).items() if key != "name"} for row in status.destinations
-        }
-        cost = {"cost": cost_json(used, known)} if known else {}
-        print_json({**asdict(status), "destinations": rows, **cost})
+        cost = {"cost": cost_json(spent, known)} if known else {}
+        print_json(status_document(status, used=used, quota=quota, sources=sources) | cost)
         return
     titles = ["destination", "pending", "delivered", "dead", "breaker", "oldest pending", "last error"]
     print_table(
@@ -75,5 +95,17 @@ def command(config: Path, *, as_json: bool, with_cost: bool, prices: Path | None
         f"{status.scans} scans journalled, {status.duplicates} duplicates, {status.conflicts} conflicts, "
         f"{status.unrouted} unrouted, {status.invalid} bodies that were no scans"
     )
+    click.echo(f"the journal takes {shown_size(used)}" + (f" of its quota of {shown_size(quota)}" if quota else ""))
+    for source in sources or ():
+        click.echo(f"source {source.name}: {_told(source)}")
+    if sources is None:
+        click.echo("no exporter that runs on it answers")
     if known:
-        print_cost(used, known)
+        print_cost(spent, known)
+
+
+def _told(source: SourceState) -> str:
+    """What it does, why, and when it brought something last."""
+    ago = source.last_taken_seconds
+    last = "nothing taken yet" if ago is None else f"{source.taken} taken, the last {ago:.0f}s ago"
+    return printable(f"{source.state}, {last}" + (f": {source.reason[:80]}" if source.reason else ""))

@@ -4,18 +4,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from scribe_export.config.buffering import check_buffer, check_dead_letter
 from scribe_export.config.checks import check_claims, check_places, check_requests, compiled_rules
 from scribe_export.config.entries import Entries, check_providers
 from scribe_export.config.interpolate import interpolated
-from scribe_export.config.outer import Outer, StatePlace
+from scribe_export.config.outer import JournalPart, Outer, StatePlace
 from scribe_export.config.parse import MAX_BYTES, parse
 from scribe_export.config.result import Config
 from scribe_export.config.tree import Branch, Findings, Leaf, Place, branch, places
 from scribe_export.config.validate import validated
-from scribe_export.options import ScannerOptions, SinkOptions, SourceOptions
+from scribe_export.endpoint.address import parse_address
+from scribe_export.errors import ConfigError
+from scribe_export.options import Options, ScannerOptions, SinkOptions, SourceOptions
+
+Part = TypeVar("Part", bound=Options)
 
 
 def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
@@ -41,16 +46,27 @@ def state_folder(path: str | Path, environ: Mapping[str, str] | None = None) -> 
 
     Raises `ConfigError`.
     """
-    path = Path(path)
+    return _part(Path(path), StatePlace, environ).under(Path(path).absolute().parent)
+
+
+def journal_quota(path: str | Path, environ: Mapping[str, str] | None = None) -> int | None:
+    """The bytes that a config lets its journal take, for looking at it; None if that part of the file is not right."""
+    try:
+        return _part(Path(path), JournalPart, environ).journal.quota
+    except ConfigError:
+        return None
+
+
+def _part(path: Path, model: type[Part], environ: Mapping[str, str] | None) -> Part:
     found = Findings(str(path))
-    tree = _read(path, found)
-    folder = path.absolute().parent
-    kept = {name: node for name, node in tree.entries.items() if name in StatePlace.model_fields}
-    root = interpolated(replace(tree, entries=kept), folder, os.environ if environ is None else environ, found)
-    place = validated(StatePlace, root, found) if isinstance(root, Branch) else None
-    if place is None or found:
+    tree = _without_empty(_read(path, found))
+    kept = {name: node for name, node in tree.entries.items() if name in model.model_fields}
+    environ = os.environ if environ is None else environ
+    root = interpolated(replace(tree, entries=kept), path.absolute().parent, environ, found)
+    part = validated(model, root, found) if isinstance(root, Branch) else None
+    if part is None or found:
         raise found.error()
-    return place.under(folder)
+    return part
 
 
 def _read(path: Path, found: Findings) -> Branch:
@@ -102,6 +118,7 @@ def _checked(path: Path, folder: Path, tree: Branch, found: Findings) -> Config 
         drain_timeout=outer.drain_timeout,
         buffer=outer.buffer,
         dead_letter=outer.dead_letter,
+        http=parse_address(outer.http) if outer.http else None,
         journal=outer.journal,
         alerts=outer.alerts,
         sources=delivering,

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from scribe_export.alerts.options import AlertOptions
+from scribe_export.endpoint.address import PATTERN, check_address
 from scribe_export.options import BreakerOptions, Duration, Options, RetryOptions, Size
 from scribe_export.suggest import did_you_mean
 
@@ -29,6 +30,13 @@ def _timezone(name: str) -> str:
 
 
 Timezone = Annotated[str, AfterValidator(_timezone)]
+
+HttpAddress = Annotated[
+    str,
+    AfterValidator(check_address),
+    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["127.0.0.1:9464", "[::1]:9464"]}),
+]
+"""HOST:PORT."""
 
 
 class JournalOptions(Options):
@@ -70,6 +78,11 @@ class StatePlace(Options):
         return folder / Path(self.state_dir).expanduser() / self.pipeline
 
 
+class JournalPart(Options):
+    journal: JournalOptions = JournalOptions()
+    """As in `Outer`, for looking at a journal whose file is not right elsewhere."""
+
+
 class Outer(StatePlace):
     version: Literal[1] = 1
     """Of this format."""
@@ -81,8 +94,8 @@ class Outer(StatePlace):
     """In which zone a timestamp without an offset is read."""
     drain_timeout: Duration = Field(default=25.0, ge=0)
     """How long batches in flight may take to settle when the exporter is asked to stop."""
-    http: Annotated[Any, WithJsonSchema({"not": {}})] = None
-    """Not in this release."""
+    http: HttpAddress | None = None
+    """Where `run` answers /livez, /readyz, /metrics and shows its status, such as 127.0.0.1:9464; nowhere if left out."""
     journal: JournalOptions = JournalOptions()
     """How much is kept, and for how long."""
     alerts: AlertOptions = AlertOptions()
@@ -97,13 +110,6 @@ class Outer(StatePlace):
     """What performs the scans that are asked for."""
     destinations: dict[Name, dict[str, Any]]
     """Where scans go."""
-
-    @field_validator("http")
-    @classmethod
-    def _no_http(cls, value: Any) -> Any:
-        if value is not None:
-            raise ValueError("the HTTP endpoint is not in this release; leave the option out")
-        return value
 
     @field_validator("destinations")
     @classmethod

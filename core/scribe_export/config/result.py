@@ -10,6 +10,7 @@ from scribe_export.alerts.options import AlertOptions
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.config.outer import Buffer, JournalOptions
 from scribe_export.config.tree import Place
+from scribe_export.endpoint.address import Address
 from scribe_export.errors import Problem
 from scribe_export.interface import Connector, Context
 from scribe_export.options import Options, ScannerOptions, SinkOptions, SourceOptions
@@ -39,6 +40,7 @@ class Config:
     drain_timeout: float
     buffer: Buffer
     dead_letter: str | None
+    http: Address | None
     journal: JournalOptions
     alerts: AlertOptions
     sources: Mapping[str, Built[SourceOptions]]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scribe_export.config.result import Config
 from scribe_export.errors import ConfigError
+from scribe_export.sizes import shown_size
 
 
 def check_room(config: Config, *, ballast: int) -> None:
@@ -19,7 +20,7 @@ def check_room(config: Config, *, ballast: int) -> None:
     wanted = config.journal.quota + ballast - _used(state)
     if wanted > free:
         message = (
-            f"the journal may grow by {_shown(wanted)} with its ballast, and {there} has {_shown(free)} free; "
+            f"the journal may grow by {shown_size(wanted)} with its ballast, and {there} has {shown_size(free)} free; "
             "lower journal.quota, or set state_dir on a larger disk"
         )
         raise ConfigError([config.problem("journal.quota", message)])
@@ -34,10 +35,3 @@ def _used(folder: Path) -> int:
             except FileNotFoundError:
                 continue  # a running exporter has just collected it
     return total
-
-
-def _shown(size: int) -> str:
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} B"

@@ -17,7 +17,8 @@ from pathlib import Path
 from scribe_export.clock import Clock, SystemClock
 from scribe_export.errors import JournalError, JournalFull, JournalUnusable
 from scribe_export.journal.blobs import Blobs
-from scribe_export.journal.schema import APPLICATION_ID, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
+from scribe_export.journal.schema import APPLICATION_ID, BLOB_BYTES, DDL, MIGRATIONS, SCHEMA_VERSION, too_new
+from scribe_export.journal.tally import Tally
 
 LEAST_ROOM = 2**20
 """Free bytes below which a disk is called full."""
@@ -49,6 +50,7 @@ class Database:
         """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
         self.counted: dict[tuple[str, str], frozenset[str]] = {}
         """By destination and day, the units that have a row in `usage`."""
+        self.tally = Tally()
         self.blob_bytes = 0
         self.connection = _connect(self.path) if folder else _connect_in_memory()
         try:
@@ -178,9 +180,14 @@ class Database:
         free = self.connection.execute("PRAGMA freelist_count").fetchone()[0]
         return int(pages - free) * PAGE_SIZE + self.blob_bytes
 
+    def full(self) -> str:
+        """Why nothing more can be taken in; empty if it can."""
+        if self.used() >= self.quota:
+            return "the journal's quota is used up"
+        return "the disk is full" if self.folder and room(self.folder) < LEAST_ROOM else ""
+
     def _blob_bytes(self) -> int:
-        query = "SELECT coalesce(sum(scan.size), 0) FROM body JOIN scan USING(seq) WHERE body.blob IS NOT NULL"
-        return int(self.connection.execute(query).fetchone()[0])
+        return int(self.connection.execute(BLOB_BYTES).fetchone()[0])
 
     def close(self) -> None:
         """Close; the write-ahead log is folded into the file. Safe twice."""

@@ -154,6 +154,7 @@ def _insert_one(db: Database, scan: NewScan, conflicts: ConflictMasks, now: floa
     db.connection.executemany(
         "INSERT INTO delivery VALUES(?,?,'conflict',?,?)", [(bit, seq, message, now) for bit in dead]
     )
+    db.after_commit.extend(db.tally.buried(bit, ["conflict"]) for bit in dead)
     _note_failures(db, seq, scan, now)
     db.count("conflicts", 1)
     return Ingested(seq, "conflict", version, mask)
@@ -179,6 +180,8 @@ def _forget_blob(db: Database, scan: NewScan) -> None:
 def _note_failures(db: Database, seq: int, scan: NewScan, now: float) -> None:
     if scan.invalid:
         db.connection.execute("INSERT INTO delivery VALUES(?,?,?,?,?)", (NO_DESTINATION, seq, *scan.invalid, now))
+        db.after_commit.append(db.tally.buried(NO_DESTINATION, [scan.invalid[0]]))
+    db.after_commit.extend(db.tally.buried(bit, ["rule"]) for bit in scan.failed)
     db.connection.executemany(
         "INSERT INTO delivery VALUES(?,?,'rule',?,?)", [(bit, seq, text, now) for bit, text in scan.failed.items()]
     )

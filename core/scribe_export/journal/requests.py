@@ -78,6 +78,7 @@ def accept_from(
             new += 1
             if one.invalid:
                 fail(db, one.request_id, one.invalid)
+                db.after_commit.append(db.tally.turned_away(source))
     remember(db, source, checkpoint)
     return new
 
@@ -107,6 +108,7 @@ def finish(db: Database, request_id: str, *, seq: int | None, answer: bytes) -> 
         "UPDATE request SET state='done', seq=?, error='', answer=iif(owed=1, ?, x'') WHERE request_id=?",
         (seq, answer, request_id),
     )
+    db.after_commit.append(db.tally.ended("done"))
 
 
 def fail(db: Database, request_id: str, error: str, *, seq: int | None = None) -> None:
@@ -117,6 +119,7 @@ def fail(db: Database, request_id: str, error: str, *, seq: int | None = None) -
     db.connection.execute(
         "UPDATE request SET state='failed', error=?, seq=? WHERE request_id=?", (error[:512], seq, request_id)
     )
+    db.after_commit.append(db.tally.ended("failed"))
     row = find_request(db, request_id)
     if row is not None and row.source:
         _bury(db, row)
@@ -200,3 +203,4 @@ def _bury(db: Database, row: RequestRow) -> None:
         known = (inserted.lastrowid,)
     run("INSERT OR REPLACE INTO body VALUES(?,NULL,?)", (known[0], row.message))
     run("INSERT OR REPLACE INTO delivery VALUES(?,?,?,?,?)", (NO_DESTINATION, known[0], REQUEST, row.error, now))
+    db.after_commit.append(db.tally.buried(NO_DESTINATION, [REQUEST]))

@@ -110,6 +110,10 @@ CREATE TABLE cursor(source TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL
 """
 
 
+BLOB_BYTES = "SELECT coalesce(sum(scan.size), 0) FROM body JOIN scan USING(seq) WHERE body.blob IS NOT NULL"
+"""Of the bodies that lie beside the journal."""
+
+
 def _add_notes(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE batch ADD COLUMN note TEXT NOT NULL DEFAULT ''")
 

@@ -30,6 +30,7 @@ def seal(
             "INSERT INTO delivery VALUES(?,?,?,?,?)",
             [(destination, seq, kind, error[:512], now) for seq, (kind, error) in refused.items()],
         )
+        db.after_commit.append(db.tally.buried(destination, [kind for kind, _ in refused.values()]))
     db.connection.execute("UPDATE destination SET sealed_seq=? WHERE id=?", (upto, destination))
     if not groups:
         return []

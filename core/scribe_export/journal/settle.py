@@ -127,6 +127,7 @@ def die(db: Database, batch: SealedBatch, kind: str, error: str) -> None:
         "UPDATE batch SET state='dead', class=?, error=?, at=? WHERE id=?",
         (kind, error[:ERROR_LENGTH], db.clock.now(), batch.id),
     )
+    db.after_commit.append(db.tally.buried(batch.destination, [kind], batch.count))
 
 
 def dead_letter(db: Database, destination: int, refused: Refusals) -> None:
@@ -136,6 +137,8 @@ def dead_letter(db: Database, destination: int, refused: Refusals) -> None:
         "INSERT INTO delivery VALUES(?,?,?,?,?)",
         [(destination, seq, kind, error[:ERROR_LENGTH], now) for seq, (kind, error) in refused.items()],
     )
+    if refused:
+        db.after_commit.append(db.tally.buried(destination, [kind for kind, _ in refused.values()]))
 
 
 def _raise_counters(db: Database, destination: int, count: int, size: int) -> None:

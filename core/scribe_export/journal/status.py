@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scribe_export.errors import JournalError
-from scribe_export.journal.schema import SCHEMA_VERSION, too_new, too_old
+from scribe_export.journal.schema import BLOB_BYTES, SCHEMA_VERSION, too_new, too_old
 
 _QUERY = """
 SELECT id, name, state, delivered, delivered_bytes, breaker,
@@ -18,10 +18,6 @@ SELECT id, name, state, delivered, delivered_bytes, breaker,
     + (SELECT coalesce(sum(count), 0) FROM batch WHERE destination = destination.id AND state = 'dead'),
   (SELECT min(first_seq) FROM batch WHERE destination = destination.id AND state = 'open'),
   (SELECT seq FROM scan WHERE seq > sealed_seq AND routes & (1 << destination.id) ORDER BY seq LIMIT 1),
-  (SELECT class FROM batch WHERE destination = destination.id AND class <> '' AND state = 'open'
-    ORDER BY first_seq LIMIT 1),
-  (SELECT error FROM batch WHERE destination = destination.id AND class <> '' AND state = 'open'
-    ORDER BY first_seq LIMIT 1),
   paused
 FROM destination ORDER BY id
 """
@@ -68,7 +64,6 @@ def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
         oldest = (
             run("SELECT at FROM scan WHERE seq >= ? ORDER BY seq LIMIT 1", (min(seqs),)).fetchone() if seqs else None
         )
-        error = str(breaker.get("reason") or "") or (f"{row[10]}: {row[11]}" if row[10] else "")
         found.append(
             DestinationStatus(
                 name=row[1],
@@ -79,8 +74,8 @@ def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
                 delivered_bytes=row[4],
                 breaker=str(breaker.get("state", "closed")),
                 oldest_pending_seconds=max(0.0, now - oldest[0]) if oldest else 0.0,
-                last_error=error,
-                paused=bool(row[12]),
+                last_error=last_error(connection, row[0], breaker),
+                paused=bool(row[10]),
             )
         )
     meta = dict(run("SELECT key, value FROM meta").fetchall())
@@ -94,6 +89,24 @@ def journal_status(connection: sqlite3.Connection, now: float) -> JournalStatus:
         unrouted=int(meta.get("unrouted", 0)),
         invalid=invalid,
     )
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """As `Database.used`."""
+    run = connection.execute
+    pages, free, size = (run(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size"))
+    return int(pages - free) * int(size) + int(run(BLOB_BYTES).fetchone()[0])
+
+
+def last_error(connection: sqlite3.Connection, destination: int, breaker: Mapping[str, Any]) -> str:
+    """Why its breaker is open, or what the oldest batch that waits failed with last; empty if neither is."""
+    if breaker.get("reason"):
+        return str(breaker["reason"])
+    row = connection.execute(
+        "SELECT class, error FROM batch WHERE destination=? AND class <> '' AND state='open' ORDER BY first_seq LIMIT 1",
+        (destination,),
+    ).fetchone()
+    return f"{row[0]}: {row[1]}" if row else ""
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:

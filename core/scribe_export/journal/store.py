@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from scribe_export.errors import JournalFull, JournalUnusable
 from scribe_export.journal.ballast import BALLAST_BYTES, Ballast
 from scribe_export.journal.database import Database, classified, room
+from scribe_export.journal.measured import StoreMeter
 
 T = TypeVar("T")
 MAX_GROUP = 256
@@ -40,6 +41,7 @@ class Store:
     def __init__(self, database: Database, *, on_failure: Callable[[JournalUnusable], None] | None = None) -> None:
         self.database = database
         self.failure: JournalUnusable | None = None
+        self.meter = StoreMeter()
         self._ballast = Ballast(database.folder) if database.folder else None
         self._on_failure = on_failure
         self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
@@ -50,6 +52,16 @@ class Store:
         """Begin to take commands, for the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs, as it does from `start` to `stop`."""
+        return self._thread.is_alive()
+
+    @property
+    def ballast_held(self) -> bool:
+        """Whether the disk has room enough for the ballast; True without a folder."""
+        return self._ballast is None or self._ballast.held
 
     async def do(self, command: Command[T]) -> T:
         """Run a command in the store thread and commit it; its exception is raised here and undoes it alone.
@@ -105,6 +117,7 @@ class Store:
 
     def _commit_together(self, group: Iterable[_Pending[Any]]) -> None:
         database = self.database
+        before = database.connection.total_changes
         database.begin()
         try:
             for pending in group:
@@ -112,7 +125,10 @@ class Store:
         except BaseException:
             database.rollback()
             raise
-        database.commit()
+        if database.connection.total_changes == before:
+            database.commit()
+        else:
+            self.meter.time(database.commit)
 
     def _attempt(self, pending: _Pending[Any]) -> None:
         """One command inside the group's transaction; an error of its own undoes only what it did."""

@@ -31,7 +31,7 @@ class Backlog:
     def take(self, count: int, size: int, moment: float) -> None:
         """These were sealed; what is left came after them."""
         self.count = max(0, self.count - count)
-        self.size = max(0, self.size - size)
+        self.size = max(0, self.size - size) if self.count else 0
         self.oldest = moment
 
     def clear(self) -> None:

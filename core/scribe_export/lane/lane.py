@@ -23,8 +23,9 @@ from scribe_export.journal.store import Store
 from scribe_export.lane.backlog import Backlog, waiting_backlog
 from scribe_export.lane.cut import BatchBounds, group
 from scribe_export.lane.head import Head
+from scribe_export.lane.measured import LaneMeter, Load
 from scribe_export.lane.queue import BatchQueue
-from scribe_export.lane.sending import Failed, Outcome, Refused, encode, keep_claims, prepare, takes_places, write
+from scribe_export.lane.sending import Failed, Outcome, Refused, encode, keep_claims, prepare, takes_places
 from scribe_export.lane.settling import Settlement, settlement
 from scribe_export.lane.waiting import Bell
 from scribe_export.model import Record
@@ -65,6 +66,7 @@ class Lane:
         self.flush = False
         self.paused = row.paused
         self.misconfigured = False
+        self.meter = LaneMeter(clock)
         self._store, self._head, self._clock, self._retry, self._assume = store, head, clock, retry, assume
         self._claims, self._told = claims, told
         self._cursor = row.sealed_seq
@@ -138,6 +140,11 @@ class Lane:
         suspects = self._loaded and bool(self._queue) and not self._backlog.count and self._queue.only_suspects
         return not self._in_flight and (self.paused or self.misconfigured or suspects)
 
+    @property
+    def load(self) -> Load:
+        """What it has before it."""
+        return Load.of(self._backlog, self._queue, self._in_flight.values(), self._width, known=self._loaded)
+
     async def run(self) -> None:
         """Open the sink, take up what the journal holds, and deliver."""
         if not await self._open_sink():
@@ -193,6 +200,7 @@ class Lane:
             return batches(db, self.id), waiting_backlog(db, self.id, self._cursor)
 
         opened, backlog = await self._store.do(load)
+        self._backlog.clear()  # what was journalled since the start is among what was found
         self._backlog.merge(backlog)
         for batch in opened:
             self._queue.put(batch)
@@ -317,7 +325,7 @@ class Lane:
             if place:
                 await self._store.do(lambda db: take_note(db, batch, place))
                 encoded = replace(encoded, batch=replace(encoded.batch, note=place))
-        return await write(self.sink, encoded, self._claims, fitted.claims.values())
+        return await self.meter.write(self.sink, encoded, self._claims, fitted.claims.values())
 
     async def _settle(self, batch: SealedBatch, outcome: Outcome) -> None:
         was_closed = self.breaker.state is CircuitState.CLOSED
@@ -328,6 +336,7 @@ class Lane:
             self._log.info("destination recovered")
             self._queue.all_due()
         sealed = await self._commit(done)
+        self.meter.ended(batch, outcome, sealed)
         if done.failed:
             self._queue.failed(batch, sealed)
         else:

@@ -1,6 +1,6 @@
 """Sealed batches that wait for an attempt, in the order of their scans, and what their failures tell."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from scribe_export.clock import Clock
@@ -35,6 +35,9 @@ class BatchQueue:
 
     def __len__(self) -> int:
         return len(self._batches)
+
+    def __iter__(self) -> Iterator[SealedBatch]:
+        return iter(self._batches.values())
 
     def put(self, batch: SealedBatch, *, delay: float | None = None, now: bool = False) -> None:
         """Let it wait: `delay` seconds, or as long as the journal says, but never beyond the policy's longest delay."""

@@ -1,0 +1,94 @@
+"""Which path shows what."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+import msgspec
+
+from scribe_export.endpoint.catalogue import CATALOGUE
+from scribe_export.endpoint.exposition import CONTENT_TYPE, OPEN_CONTENT_TYPE, exposed
+from scribe_export.endpoint.page import HEADERS, page
+from scribe_export.endpoint.reading import NotRead, Reader
+from scribe_export.endpoint.wire import Answer, Refused, Request
+from scribe_export.exporter import Exporter
+from scribe_export.status_document import status_document
+
+_STARTING = "the exporter is starting"
+
+
+class Pages:
+    """Until `opened` and after `closed` there is nothing to show but that the process lives."""
+
+    def __init__(self) -> None:
+        self._exporter: Exporter | None = None
+        self._reader: Reader | None = None
+        self._why_not = _STARTING
+        self._by_path: Mapping[str, Callable[[Request], Awaitable[Answer]]] = {
+            "/": self._page,
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+            "/status": self._status,
+        }
+
+    def opened(self, exporter: Exporter, reader: Reader) -> None:
+        """It works from now on."""
+        self._exporter, self._reader = exporter, reader
+
+    def closed(self) -> None:
+        """It has stopped."""
+        self._exporter = self._reader = None
+        self._why_not = "the exporter has stopped"
+
+    async def answer(self, request: Request) -> Answer:
+        """What is at a request's path; raises `Refused` if nothing is."""
+        found = self._by_path.get(request.path)
+        if found is None:
+            raise Refused(HTTPStatus.NOT_FOUND)
+        try:
+            return await found(request)
+        except NotRead:
+            return _unavailable("the journal has not been read yet")
+
+    async def _livez(self, _: Request) -> Answer:
+        """That this is answered says that the event loop lives; of the journal's thread it is asked."""
+        if self._exporter is not None and not self._exporter.store.alive:
+            return _unavailable("the journal's thread has ended")
+        return Answer("ok\n")
+
+    async def _readyz(self, _: Request) -> Answer:
+        """A destination that is down, or a full journal, is no reason: starting anew would not help."""
+        exporter = self._exporter
+        if exporter is None:
+            return _unavailable(self._why_not)
+        failure = exporter.failure or exporter.store.failure
+        if failure is not None or not exporter.store.alive:
+            return _unavailable("the journal is unusable; the log says why")
+        if exporter.stopping:
+            return _unavailable("the exporter is stopping")
+        return Answer("ok\n")
+
+    async def _metrics(self, request: Request) -> Answer:
+        openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")
+        text = exposed(CATALOGUE, await self._read.snapshot(), openmetrics=openmetrics)
+        return Answer(text, content_type=OPEN_CONTENT_TYPE if openmetrics else CONTENT_TYPE)
+
+    async def _status(self, _: Request) -> Answer:
+        seen = await self._read.snapshot()
+        sources = [view.state for view in seen.sources]
+        document = status_document(seen.status, used=seen.journal.used, quota=seen.journal.quota, sources=sources)
+        return Answer(msgspec.json.encode(document).decode() + "\n", content_type="application/json")
+
+    async def _page(self, _: Request) -> Answer:
+        text = page(await self._read.snapshot())
+        return Answer(text, content_type="text/html; charset=utf-8", headers=HEADERS)
+
+    @property
+    def _read(self) -> Reader:
+        if self._reader is None:
+            raise NotRead
+        return self._reader
+
+
+def _unavailable(why: str) -> Answer:
+    return Answer(f"{why}\n", HTTPStatus.SERVICE_UNAVAILABLE)

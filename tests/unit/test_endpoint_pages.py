@@ -1,0 +1,211 @@
+"""What the probes say of an exporter, and what is shown when the journal is slow or a page has a fault."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from support.scrape import Scrape, families
+from support.staged import Stage, staged
+
+from scribe_export.endpoint import pages as endpoint_pages
+from scribe_export.endpoint import reading
+from scribe_export.endpoint.address import Address
+from scribe_export.endpoint.pages import Pages
+from scribe_export.endpoint.reading import Reader
+from scribe_export.endpoint.server import Server, listen, places
+from scribe_export.endpoint.wire import Request
+from scribe_export.errors import JournalUnusable
+from scribe_export.journal import glance as journal_glance
+from scribe_export.journal import oldest as journal_oldest
+
+
+@asynccontextmanager
+async def opened(stage: Stage) -> AsyncIterator[Pages]:
+    async with anyio.create_task_group() as tasks:
+        pages = Pages()
+        pages.opened(stage.exporter, Reader(stage.exporter, tasks, started=0.0))
+        yield pages
+        tasks.cancel_scope.cancel()
+
+
+async def asked(pages: Pages, path: str) -> tuple[int, str]:
+    answer = await pages.answer(Request("GET", path, {}))
+    return int(answer.status), answer.text
+
+
+async def scraped(pages: Pages) -> Scrape:
+    status, text = await asked(pages, "/metrics")
+    assert status == 200, text
+    return Scrape(families(text))
+
+
+def test_it_lives_and_is_not_ready_until_the_exporter_works_and_when_it_does_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage, opened(stage) as pages:
+            starting = Pages()
+            assert await asked(starting, "/livez") == (200, "ok\n")
+            assert await asked(starting, "/readyz") == (503, "the exporter is starting\n")
+            for path in ("/metrics", "/status", "/"):
+                assert (await asked(starting, path))[0] == 503
+            assert await asked(pages, "/readyz") == (200, "ok\n")
+            stage.exporter.stop()
+            assert await asked(pages, "/readyz") == (503, "the exporter is stopping\n")
+            assert await asked(pages, "/livez") == (200, "ok\n")
+            assert (await scraped(pages)).value("ready") == 0
+            pages.closed()
+            assert await asked(pages, "/readyz") == (503, "the exporter has stopped\n")
+
+    anyio.run(scenario)
+
+
+def test_only_an_unusable_journal_makes_it_unready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage, opened(stage) as pages:
+            stage.sink("a").chances = {"misconfigured": 1.0}
+            await stage.give(1, 5)
+            await stage.clock.advance(600.0)
+            database = stage.exporter.store.database
+            database.quota = 1
+            seen = await scraped(pages)
+            assert (seen.value("misconfigured", destination="a"), seen.value("journal_full")) == (1, 1)
+            assert await asked(pages, "/readyz") == (200, "ok\n")
+            database.quota = 2**30
+            stage.exporter.store.failure = JournalUnusable("the outcome of a commit is unknown")
+            assert await asked(pages, "/readyz") == (503, "the journal is unusable; the log says why\n")
+            stage.exporter.store.failure = None
+
+    anyio.run(scenario)
+
+
+def test_a_store_whose_thread_ended_is_no_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage, opened(stage) as pages:
+            monkeypatch.setattr(type(stage.exporter.store), "alive", False)
+            assert (await asked(pages, "/livez"))[0] == 503
+            assert (await asked(pages, "/readyz"))[0] == 503
+
+    anyio.run(scenario)
+
+
+def test_a_slow_journal_is_shown_as_it_was_and_read_once_for_all_who_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PATIENCE", 0.05)
+    monkeypatch.setattr(reading, "SPARING", 0.0)
+    looks: list[int] = []
+    look = journal_glance.Glancer.look
+
+    def counted(self: journal_glance.Glancer, *arguments: object) -> object:
+        looks.append(1)
+        return look(self, *arguments)  # type: ignore[arg-type]  # handed on as they came
+
+    monkeypatch.setattr(journal_glance.Glancer, "look", counted)
+
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage, opened(stage) as pages:
+            hindered = threading.Event()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stage.exporter.store.do, lambda _: hindered.wait(30))
+                await anyio.sleep(0)
+                assert await asked(pages, "/metrics") == (503, "the journal has not been read yet\n")
+                hindered.set()
+            assert (await scraped(pages)).value("journal_scans_total") == 0
+            looks.clear()
+            hindered.clear()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stage.exporter.store.do, lambda _: hindered.wait(30))
+                await anyio.sleep(0)
+                found: list[float] = []
+
+                async def scrape() -> None:
+                    found.append((await scraped(pages)).value("journal_read_age_seconds"))
+
+                async with anyio.create_task_group() as scrapers:
+                    for _ in range(5):
+                        scrapers.start_soon(scrape)
+                assert min(found) >= 0.05
+                hindered.set()
+            assert len(found) == 5
+            await scraped(pages)
+            assert len(looks) <= 2
+
+    anyio.run(scenario)
+
+
+def test_a_reading_serves_for_many_times_what_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "SPARING", 1e9)
+
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage, opened(stage) as pages:
+            assert (await scraped(pages)).value("journal_scans_total") == 0
+            await stage.give(1, 5)
+            assert (await scraped(pages)).value("journal_scans_total") == 0
+            monkeypatch.setattr(reading, "SPARING", 0.0)
+            assert (await scraped(pages)).value("journal_scans_total") == 5
+
+    anyio.run(scenario)
+
+
+def test_what_waits_for_a_destination_that_was_never_reached_is_counted_in_slices_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_oldest, "SLICE", 10)
+    monkeypatch.setattr(reading, "SPARING", 0.0)
+
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"never": {}, "a": {}}) as stage, opened(stage) as pages:
+            connection = stage.exporter.store.database.connection
+            lane = stage.exporter.lanes["never"]
+            monkeypatch.setattr(lane, "_loaded", False)
+            queries: list[str] = []
+
+            async def counted() -> tuple[float, int]:
+                queries.clear()
+                connection.set_trace_callback(queries.append)
+                seen = await scraped(pages)
+                connection.set_trace_callback(None)
+                return seen.value("pending_scans", destination="never"), sum("count(*), coal" in one for one in queries)
+
+            stage.sink("never").chances = {"refused": 1.0}
+            await stage.give(1, 95)
+            pending, slices = await counted()
+            assert pending == 95
+            assert slices <= 11
+            assert (await counted())[1] <= 1
+
+    anyio.run(scenario)
+
+
+def test_a_page_with_a_fault_is_500_and_a_line_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage, opened(stage) as pages:
+            monkeypatch.setattr(endpoint_pages, "page", broken)
+            listeners = await listen(Address("127.0.0.1", 0))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(Server(pages.answer).run, listeners)
+                host, port = places(listeners)[0]
+                answers = []
+                for path in (b"/", b"/livez"):
+                    async with await anyio.connect_tcp(host, port) as stream:
+                        await stream.send(b"GET %b HTTP/1.1\r\n\r\n" % path)
+                        answers.append((await stream.receive())[:13])
+                assert answers == [b"HTTP/1.1 500 ", b"HTTP/1.1 200 "]
+                tasks.cancel_scope.cancel()
+            for listener in listeners:
+                await listener.aclose()
+            await stage.give(1, 1)
+            await stage.clock.advance(60.0)
+            assert stage.sink("a").held == ["1"]
+
+    anyio.run(scenario)
+    assert "page failed" in capsys.readouterr().out
