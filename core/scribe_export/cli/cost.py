@@ -35,9 +35,7 @@ def cost_json(bills: Mapping[str, Bill], prices: Prices) -> dict[str, Any]:
     return {
         "currency": prices.currency,
         "note": ESTIMATE,
-        "tables": [
-            {"name": one.name, "as_of": one.as_of.isoformat(), "region": one.region} for one in tables.values()
-        ],
+        "tables": [{"name": one.name, "as_of": one.as_of.isoformat(), "region": one.region} for one in tables.values()],
         **{name: _bill_json(bill) for name, bill in bills.items()},
     }
 
