@@ -67,9 +67,9 @@ def test_what_is_undone_is_not_counted(tmp_path: Path) -> None:
         undone(db, requests=1)
         undone(db, requests=1)
         count(db, requests=1)
-        undone(db, requests=1)
-        count(db, requests=1)
-        assert usage_since(db.connection, EVER) == {"archive": {"requests": 2}}
+        undone(db, requests=1, bytes_sent=1)
+        count(db, requests=1, bytes_sent=5)
+        assert usage_since(db.connection, EVER) == {"archive": {"requests": 2, "bytes_sent": 5}}
 
 
 def test_counting_goes_on_after_somebody_has_removed_the_rows(tmp_path: Path) -> None:
