@@ -1,5 +1,6 @@
 """The table of prices: what is in it, what an amount costs, and what a file of one's own may say."""
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from scribe_export.errors import ConfigError
 from scribe_export.usage.prices import load
 
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "cost.md"
 OWN = """
 as_of: 2026-10-01
 region: eu-west-1
@@ -85,6 +87,19 @@ def test_every_mistake_in_a_file_is_told_at_its_place(tmp_path: Path) -> None:
         "5:28: prices.gcp_x.y.per: not a size: '5 zorks'; write a number with its unit, like 500kB, 8MiB or 10GiB",
         "6:8: prices.a.b: must hold options by name",
     ]
+
+
+def test_the_example_in_the_documentation_is_right(tmp_path: Path) -> None:
+    [example] = re.findall(r"^```yml\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    prices = load(written(tmp_path, example))
+    assert prices.known["aws_s3.put_requests"].amount == pytest.approx(0.0054)
+    assert not prices.known["bytes_sent"].checked
+
+
+def test_every_unit_that_has_a_price_is_explained() -> None:
+    text = PAGE.read_text("utf-8")
+    bare = {f"{unit.split('.')[0]}.{unit.split('.')[-1]}" for unit in load().known}
+    assert [unit for unit in sorted(bare) if f"`{unit}`" not in text] == []
 
 
 def test_an_empty_or_missing_file_is_told_as_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ _STORED = "aws_s3.stored_bytes"
 
 
 def usage_of(objects: Sequence[Object], options: S3SinkOptions) -> Usage:
-    """Of writing these. A refusal, because the name is taken, is charged as any request; 5xx are not.
+    """Of writing these. What is refused because the name is taken is charged as well; what fails with 5xx is not.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/ErrorCodeBilling.html (seen 2026-11-25)
     """

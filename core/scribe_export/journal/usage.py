@@ -21,6 +21,8 @@ _UPSERT = (
 
 def count_usage(db: Database, destination: str, amounts: Mapping[str, float]) -> None:
     """Add to today's. One statement where the day has these units already, which costs half of one for each."""
+    if not amounts:
+        return
     day = _day(int(db.clock.now() // 86400))
     known = db.counted.get((destination, day), frozenset())
     if known.issuperset(amounts):

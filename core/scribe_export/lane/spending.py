@@ -1,8 +1,7 @@
 """What an attempt is charged for, counted in the transaction that settles it."""
 
 import functools
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from scribe_export.interface import Sink
 from scribe_export.journal.database import Database
 from scribe_export.journal.usage import SCANS, count_usage
 from scribe_export.model import Encoded, Record, Usage
+from scribe_export.usage.units import checked
 
 log = structlog.get_logger()
 
@@ -69,17 +69,10 @@ def _amounts(destination: str, usage: Callable[[], Usage], share: float) -> dict
         amounts = dict(found.tried)
         for unit, amount in found.kept.items() if share else ():
             amounts[unit] = amounts.get(unit, 0.0) + amount * share
-        _check(amounts)
+        return checked(amounts)
     except Exception as error:  # noqa: BLE001 - a connector's bug in counting must not hold what it delivers
         _tell(destination, f"{type(error).__name__}: {error}")
         return {}
-    return amounts
-
-
-def _check(amounts: Mapping[str, float]) -> None:
-    for unit, amount in amounts.items():
-        if not (math.isfinite(amount) and amount >= 0):
-            raise ValueError(f"{amount} {unit} is no amount")
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,6 +1,5 @@
 """That `usage` says what a write is charged for, the same at every attempt."""
 
-import math
 from typing import ClassVar
 
 import anyio
@@ -14,6 +13,7 @@ from scribe_export.testing.sealing import encode, opened, seal
 from scribe_export.testing.sink_encoding import no_network
 from scribe_export.testing.sink_fixtures import MakeRecords, MakeSink, SinkFixtures
 from scribe_export.usage.prices import load
+from scribe_export.usage.units import checked
 
 UNPRICED = frozenset({"requests", "bytes_sent", "stored_bytes"})
 
@@ -32,8 +32,11 @@ class SinkUsage(SinkFixtures):
             amounts = [*usage.tried.items(), *usage.kept.items()]
             unknown = sorted({unit for unit, _ in amounts} - known)
             expect(not unknown, f"usage names {unknown}, which has no price: misspelt, or one of its own_units")
-            wrong = [(unit, amount) for unit, amount in amounts if not (math.isfinite(amount) and amount >= 0)]
-            expect(not wrong, f"usage holds {wrong}; an amount is finite and not negative")
+            for part in (usage.tried, usage.kept):
+                try:
+                    checked(part)
+                except (TypeError, ValueError) as error:
+                    raise AssertionError(f"usage cannot be added up: {error}") from error
             both = sorted(usage.tried.keys() & usage.kept.keys())
             expect(not both, f"usage counts {both} as tried and as kept; one of both is right")
 

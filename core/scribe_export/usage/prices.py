@@ -1,6 +1,5 @@
 """Dated list prices of what services charge for, and what an amount of it costs."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -13,11 +12,10 @@ from scribe_export.config.parse import MAX_BYTES, parse
 from scribe_export.config.tree import Branch, Findings, Place, branch
 from scribe_export.config.validate import validated
 from scribe_export.options import Options, Url, parse_size
+from scribe_export.usage.units import is_name
 
 _OURS = ("aws.yaml", "gcp.yaml")
 _FOLDER = Path(__file__).parent
-
-_UNIT = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z0-9_]{1,63}){0,2}")
 
 
 def _amount(value: Any) -> Any:
@@ -156,5 +154,5 @@ def _read(path: Path, name: str) -> tuple[str, PriceFile]:
 def _check_names(tree: Branch, found: Findings) -> None:
     prices = branch(tree.entries.get("prices"))
     for name, node in prices.entries.items() if prices else ():
-        if not _UNIT.fullmatch(name):
+        if not is_name(name):
             found.add(node.key, "is no name of a unit; write one like aws_s3.put_requests, in a-z, 0-9, _ and dots")
