@@ -71,7 +71,7 @@ def test_nothing_is_changed_where_it_cannot_be_forgotten(db: Database) -> None:
     with pytest.raises(BeingSent, match="lake"):
         forgotten(db, "1", in_flight=[whole.id])
     db.connection.execute("UPDATE batch SET unknown=1")
-    with pytest.raises(ScribeExportError, match="nothing was: .* lake .open. as "):
+    with pytest.raises(ScribeExportError, match=r"nothing was: .* lake .open. as "):
         forgotten(db, "1")
     with pytest.raises(ScribeExportError, match="scan 9 is not known here"):
         forgotten(db, "9")
