@@ -27,11 +27,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from scribe_export.redaction import redacted
+
 Applied = Literal["no", "unknown"]
 
 
 class ScribeExportError(Exception):
-    """The root of this project's errors."""
+    """The root of this project's errors; no message of one holds a secret of the config."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 @dataclass(frozen=True, slots=True)

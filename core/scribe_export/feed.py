@@ -17,6 +17,7 @@ from scribe_export.journal.ingest import Ingested
 from scribe_export.journal.store import Store
 from scribe_export.model import Delivery, Incoming
 from scribe_export.patterns import RetryPolicy
+from scribe_export.redaction import redacted
 from scribe_export.tasks import plain_errors
 from scribe_export.unbuffered.concluding import Concluder
 from scribe_export.unbuffered.watching import Ticket
@@ -119,9 +120,10 @@ class Feed:
     async def _back_off(self, event: str, error: Exception) -> None:
         self._failures += 1
         delay = self._retry.delay(self._failures, getattr(error, "retry_after", None))
-        self.hearing.failed(self._clock.monotonic(), delay, str(error) or type(error).__name__)
+        reason = redacted(str(error)) or type(error).__name__
+        self.hearing.failed(self._clock.monotonic(), delay, reason)
         level = self._log.error if isinstance(error, Misconfigured) else self._log.warning
-        level(event, reason=str(error) or type(error).__name__, seconds=round(delay, 1))
+        level(event, reason=reason, seconds=round(delay, 1))
         await self._clock.sleep(delay)
 
     async def _read(self) -> None:

@@ -1,4 +1,4 @@
-"""`forget`: no byte of a scan is left in the state folder, no other scan suffers, and it is told where it went."""
+"""`forget`: no byte of a scan is left in the state folder, other scans are delivered, and where it went is told."""
 
 import json
 from collections.abc import Iterator

@@ -91,7 +91,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
     ("words", "told"),
     [
         (["statsu"], 'unknown command "statsu", did you mean "status"?'),
-        (["frobnicate"], 'unknown command "frobnicate"; known are check, connectors,'),
+        (["frobnicate"], 'unknown command "frobnicate"; known are audit, check, connectors,'),
         (["dlq", "lst"], "Did you mean 'list'?"),
         (["run"], "Missing argument 'CONFIG'"),
         (["run", "export.yaml", "--until-idel"], "--until-idle"),

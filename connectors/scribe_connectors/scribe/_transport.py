@@ -98,8 +98,6 @@ class Answer(Generic[T]):
         """The decoded answer; raise what its status or its form stands for."""
         body, base_url = b"".join(self._pieces), self._transport.base_url
         if not response.is_success:
-            if self._transport.api_key:
-                body = body.replace(self._transport.api_key.reveal().encode(), b"***")
             raise _errors.refused(self._call, base_url, response.status_code, response.headers, body)
         try:
             return self._call.decode(body)

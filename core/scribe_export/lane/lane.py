@@ -31,6 +31,7 @@ from scribe_export.lane.waiting import Bell
 from scribe_export.model import Record
 from scribe_export.oversize import sealed_shape
 from scribe_export.patterns import BreakerSnapshot, CircuitBreaker, CircuitState, RetryPolicy
+from scribe_export.redaction import redacted
 from scribe_export.tasks import plain_errors
 
 log = structlog.get_logger()
@@ -180,7 +181,7 @@ class Lane:
                 await self._hold_open()
             except Exception as error:  # noqa: BLE001 - a connector's bug must not stop the others
                 self._log.exception("destination cannot be opened")
-                self.breaker.trip(f"{UNOPENED}: {type(error).__name__}: {error}")
+                self.breaker.trip(redacted(f"{UNOPENED}: {type(error).__name__}: {error}"))
                 await self._hold_open()
             else:
                 if self.breaker.reason.startswith(UNOPENED):

@@ -13,6 +13,7 @@ from scribe_export.lane.sending import Delivered, Failed, Outcome, Refused, SetA
 from scribe_export.lane.spending import counting
 from scribe_export.lane.verdict import Evidence, judge
 from scribe_export.patterns import RetryPolicy
+from scribe_export.redaction import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _set_apart(batch: SealedBatch, outcome: SetApart, retry: RetryPolicy) -> Set
     def command(db: Database) -> list[SealedBatch]:
         if apart:
             return settle.set_apart(db, batch, outcome.members)
-        text = f"waits for its claim store: {error}"
+        text = redacted(f"waits for its claim store: {error}")
         return [
             settle.again(
                 db, batch, kind="claim", error=text, next_at=db.clock.now() + delay, charge=False, unknown=False
@@ -121,14 +122,15 @@ def _failed(batch: SealedBatch, outcome: Failed, evidence: Evidence, retry: Retr
     unknown = outcome.raised_in == "write" and (not isinstance(error, SinkError) or error.applied == "unknown")
     after = error.retry_after if isinstance(error, Transient) else None
     delay = retry.delay(batch.attempts + 1, after) if verdict.action == "again" else 0.0
-    reason = f"{verdict.kind}: {error}" if isinstance(error, SinkError) else f"bug: {type(error).__name__}: {error}"
+    said = redacted(str(error))
+    reason = f"{verdict.kind}: {said}" if isinstance(error, SinkError) else f"bug: {type(error).__name__}: {said}"
 
     def command(db: Database) -> list[SealedBatch]:
         kept = settle.again(
             db,
             batch,
             kind=verdict.kind,
-            error=str(error) or type(error).__name__,
+            error=said or type(error).__name__,
             next_at=db.clock.now() + delay,
             charge=verdict.charge,
             unknown=unknown,
@@ -140,8 +142,8 @@ def _failed(batch: SealedBatch, outcome: Failed, evidence: Evidence, retry: Retr
             return settle.split(db, kept, attempts=max(0, min(kept.attempts, retry.max_attempts - 1)))
         if verdict.action == "refuse":
             seq = members_of(db, kept)[0].seq
-            return settle.refuse(db, kept, {seq: (verdict.kind, str(error))})
-        settle.die(db, kept, verdict.kind, str(error) or type(error).__name__)
+            return settle.refuse(db, kept, {seq: (verdict.kind, said)})
+        settle.die(db, kept, verdict.kind, said or type(error).__name__)
         return []
 
     return Settlement(

@@ -7,6 +7,7 @@ import anyio
 import structlog
 
 from scribe_export.clock import Clock, SystemClock
+from scribe_export.redaction import redacted
 
 HealthCheck = Callable[[], Awaitable[bool] | bool]
 _log = structlog.get_logger(__name__)
@@ -77,7 +78,7 @@ class HealthMonitor:
         except TimeoutError as error:
             return False, str(error) or f"no answer within {self.timeout:g} s"
         except Exception as error:  # noqa: BLE001 - whatever a check raises is its answer
-            return False, f"{type(error).__name__}: {error}"[:200]
+            return False, redacted(f"{type(error).__name__}: {error}")[:200]
         return healthy, "" if healthy else "the check said no"
 
     def _tell(self, name: str, reason: str, *, healthy: bool) -> None:
