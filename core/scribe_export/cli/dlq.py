@@ -109,9 +109,7 @@ def _write_raw(bodies: Mapping[int, bytes | None]) -> None:
     [body] = bodies.values()
     if body is None:
         raise click.ClickException("its body is no longer in the journal")
-    stream = click.get_binary_stream("stdout")
-    stream.write(body)
-    stream.flush()
+    click.echo(body, nl=False)
 
 
 def _text(body: bytes | None) -> str:
