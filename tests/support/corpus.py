@@ -29,6 +29,8 @@ TRAITS = {
 }
 """What about a destination may refuse a scan, in the operator's words."""
 
+NO_SCANS = frozenset({"invalid", "too_large"})
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -116,7 +118,7 @@ EXPECTED: Mapping[str, Expected] = {
     "17-after-year-9999": scan(day="timestamp"),
     "17-epoch-seconds": scan(),
     "17-epoch-milliseconds": scan(),
-    "17-beyond-floats": scan(day="timestamp"),
+    "17-beyond-floats": scan(day="timestamp", rows="timestamp"),
     "17-words": scan(day="timestamp"),
     "17-true": scan(),
     "17-none": scan(),
@@ -200,24 +202,38 @@ def names(*journalled: Journalled) -> list[str]:
 
 @dataclass(frozen=True)
 class Mixed:
-    """Rows among good scans, `good` before each of them and after the last."""
+    """Rows among good scans, `good` before each of them and after the last.
+
+    `parts` are fields that every scan among them has.
+    """
 
     rows: Sequence[str]
     good: int = 10
+    parts: Sequence[str] = ()
+
+    def body(self, name: str) -> bytes:
+        """The bytes of a row."""
+        return body(name) if EXPECTED[name].journalled in NO_SCANS else self._with_parts(body(name))
+
+    def _with_parts(self, whole: bytes) -> bytes:
+        missing = [f'"{part}": {{}}, '.encode() for part in self.parts if f'"{part}"'.encode() not in whole]
+        return whole.replace(b"{", b"{" + b"".join(missing), 1)
 
     def groups(self) -> Iterator[tuple[list[bytes], str]]:
         """Good scans, and the row that comes behind them; an empty name behind the last."""
         for number, name in enumerate([*self.rows, ""]):
-            yield [small_scan(number * self.good + n + 1) for n in range(self.good)], name
+            first = number * self.good + 1
+            yield [self._with_parts(small_scan(n)) for n in range(first, first + self.good)], name
 
     def good_scans(self) -> dict[str, bytes]:
         """By id."""
-        return {str(number): small_scan(number) for number in range(1, (len(self.rows) + 1) * self.good + 1)}
+        count = (len(self.rows) + 1) * self.good
+        return {str(number): self._with_parts(small_scan(number)) for number in range(1, count + 1)}
 
     def delivered(self, *traits: str) -> dict[str, bytes]:
         """What a destination has in the end, by id: the good scans and the odd ones that it does not refuse."""
         rows = [name for name in self.rows if EXPECTED[name].journalled == "scan" and not refused(name, traits)]
-        return self.good_scans() | {scan_id(name): body(name) for name in rows}
+        return self.good_scans() | {scan_id(name): self.body(name) for name in rows}
 
 
 def refused(name: str, traits: Iterable[str]) -> str:

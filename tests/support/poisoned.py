@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from click.testing import CliRunner
-from support.corpus import EXPECTED, Mixed, body, refused, scan_id
+from support.corpus import EXPECTED, NO_SCANS, Mixed, body, refused, scan_id
 from support.pipeline import Pipeline, Run
 from support.usage import Usage
 
@@ -33,7 +33,7 @@ def objects(mixed: Mixed) -> dict[str, bytes]:
     for number, (good, name) in enumerate(mixed.groups()):
         found[f"{number:03d}-a-good.jsonl"] = b"".join(one + b"\n" for one in good)
         if name:
-            found[f"{number:03d}-b-{name}.json"] = body(name)
+            found[f"{number:03d}-b-{name}.json"] = mixed.body(name)
     return found
 
 
@@ -52,7 +52,7 @@ def check_letters(pipeline: Pipeline, mixed: Mixed, traits: Mapping[str, Sequenc
     wanted: dict[tuple[str, str], str] = {}
     for name in mixed.rows:
         expected = EXPECTED[name]
-        if expected.journalled in {"invalid", "too_large"}:
+        if expected.journalled in NO_SCANS:
             wanted[_key_of(found, name), ""] = expected.journalled
         elif expected.journalled == "conflict":
             wanted |= {(scan_id(name), destination): "conflict" for destination in traits}
@@ -65,7 +65,7 @@ def check_letters(pipeline: Pipeline, mixed: Mixed, traits: Mapping[str, Sequenc
     assert not surplus, f"dead beside those that should be: {surplus}"
     assert not expected_there - there.keys(), "not dead, and should be"
     for name in mixed.rows:
-        if EXPECTED[name].journalled in {"invalid", "too_large"}:
+        if EXPECTED[name].journalled in NO_SCANS:
             key = _key_of(found, name)
             assert re.search(re.escape(EXPECTED[name].why), found[key, ""][1]), (name, found[key, ""])
             assert _raw(pipeline.path, key) == body(name), name
