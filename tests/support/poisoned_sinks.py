@@ -11,7 +11,6 @@ from typing import Any
 from support import places
 from support import redis_looks as looks
 from support.functions import KEEPS, new_function
-from support.gcs import gcs_client
 from support.places import Place
 from support.queues import QueueContents, new_queue
 from support.rabbit import Contents
