@@ -74,7 +74,7 @@ def functions(server: servers.LocalServer) -> Iterator[dict[str, Sink]]:
         common = {"region": servers.REGION, "endpoint_url": server.url}
         auth = {"access_key_id": servers.ACCESS_KEY, "secret_access_key": servers.SECRET_KEY}
         options = {"type": "aws_lambda", "function": new_function(client, KEEPS, bucket), **common, "auth": auth}
-        yield {"function": Sink({**options, "payload": "batch"}, ids=lambda: _ids(bodies(s3, bucket, "effects/")))}
+        yield {"function": Sink({**options, "payload": "batch"}, ("function",), ids=lambda: _ids(bodies(s3, bucket, "effects/")))}
 
 
 def _ids(found: Iterable[bytes]) -> list[str]:
