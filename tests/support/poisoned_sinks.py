@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from support.s3 import aws_client, new_bucket
 from support.scribe_tables import new_database, query
 from support.stored import bodies
 from support.tables import items
-from support.warehouse import rows_of
 
 from scribe_local import servers
 
@@ -74,12 +74,14 @@ def functions(server: servers.LocalServer) -> Iterator[dict[str, Sink]]:
         common = {"region": servers.REGION, "endpoint_url": server.url}
         auth = {"access_key_id": servers.ACCESS_KEY, "secret_access_key": servers.SECRET_KEY}
         options = {"type": "aws_lambda", "function": new_function(client, KEEPS, bucket), **common, "auth": auth}
-        yield {"function": Sink({**options, "payload": "batch"}, ("function",), ids=lambda: _ids(bodies(s3, bucket, "effects/")))}
+        yield {
+            "function": Sink(
+                {**options, "payload": "batch"}, ("function",), ids=lambda: _ids(bodies(s3, bucket, "effects/"))
+            )
+        }
 
 
 def _ids(found: Iterable[bytes]) -> list[str]:
-    import json
-
     return [str(json.loads(body)["scan_id"]) for body in found]
 
 
@@ -99,7 +101,8 @@ def google(
             dataset = place.destination["dataset"]
 
             def ids(table: str, dataset: str = dataset) -> list[str]:
-                return [row["scan_id"] for row in rows_of(client, dataset, table)]
+                found = client.query_and_wait(f"SELECT scan_id FROM `{dataset}.{table}`")
+                return [row["scan_id"] for row in found]
 
             typed = {**place.destination, "row": "typed", "table": "typed"}
             text = {**typed, "table": "text", "column_types": {"document": "STRING"}}
