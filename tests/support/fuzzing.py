@@ -42,11 +42,11 @@ def changed(draw: st.DrawFn, document: Any) -> Any:
 
 
 def _changed(draw: st.DrawFn, value: Any) -> Any:
-    if not isinstance(value, dict | list) or not value or draw(st.integers(0, 3)) == 0:
+    if not isinstance(value, dict | list) or not value or draw(st.integers(0, 9)) == 0:
         return draw(values)
     if isinstance(value, list):
         place = draw(st.integers(0, len(value) - 1))
         return [_changed(draw, one) if number == place else one for number, one in enumerate(value)]
     name = draw(st.sampled_from(sorted(value)))
     rest = {key: one for key, one in value.items() if key != name}
-    return rest if draw(st.booleans()) else rest | {name: _changed(draw, value[name])}
+    return rest if draw(st.integers(0, 2)) == 0 else rest | {name: _changed(draw, value[name])}

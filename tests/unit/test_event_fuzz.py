@@ -66,15 +66,19 @@ SOURCES: list[Triggered] = [
         ),
         Context("sqs"),
     ),
-    S3Source(S3SourceOptions.model_validate({"bucket": "lab", "prefix": "scans/", "region": "eu-west-1"}), Context("s3")),
+    S3Source(
+        S3SourceOptions.model_validate({"bucket": "lab", "prefix": "scans/", "region": "eu-west-1"}), Context("s3")
+    ),
     PubsubSource(PubsubSourceOptions.model_validate({"project": "lab", "subscription": "scans"}), Context("pubsub")),
 ]
 records = st.sampled_from([*SQS["Records"], *S3["Records"], BRIDGE, PUSH])
-events = st.sampled_from([SQS, S3, BRIDGE, REQUEST]).flatmap(changed) | values
+events = st.sampled_from([SQS, SQS, S3, BRIDGE, REQUEST]).flatmap(changed) | values
 messages = (
     st.sampled_from([REQUEST, LIST, TOLD, PUSH]).flatmap(changed).map(lambda value: json.dumps(value).encode())
     | st.sampled_from([REQUEST, LIST, TOLD, PUSH]).flatmap(
-        lambda value: damaged(json.dumps(value).encode(), st.binary(max_size=4) | st.sampled_from([b"NaN", b"[" * 2000]))
+        lambda value: damaged(
+            json.dumps(value).encode(), st.binary(max_size=4) | st.sampled_from([b"NaN", b"[" * 2000])
+        )
     )
     | st.binary(max_size=40)
 )
