@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from string import Formatter
 
+from scribe_export.key_parting import partings
 from scribe_export.model import Record
 
 FIELDS = frozenset(
@@ -40,11 +41,13 @@ def path_safe(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KeyTemplate:
-    """A checked template. `per_record` tells one object a scan from one a batch."""
+    """A checked template. `per_record` tells one object a scan from one a batch; `partings` has for each part the
+    character that its value does not hold."""
 
     text: str
     parts: tuple[tuple[str, str, str], ...]
     per_record: bool
+    partings: tuple[str, ...]
 
     @classmethod
     @lru_cache(maxsize=256)
@@ -62,7 +65,7 @@ class KeyTemplate:
             raise ValueError("needs {scan_id} for one object a scan or {batch_id} for one a batch, and not both")
         if "batch_id" in names and "sha256" in names:
             raise ValueError("{sha256} belongs to one scan, and {batch_id} names many")
-        return cls(text, parts, "scan_id" in names)
+        return cls(text, parts, "scan_id" in names, partings(parts))
 
     @property
     def prefix(self) -> str:
@@ -71,7 +74,10 @@ class KeyTemplate:
 
     def render(self, record: Record, *, ext: str = "json") -> str:
         """The key of a record, or, with ``{batch_id}`` left in it, of its batch. Raises `Rejected`."""
-        return "".join(literal + self._value(name, spec, record, ext) for literal, name, spec in self.parts)
+        return "".join(
+            literal + _parted(self._value(name, spec, record, ext), parting)
+            for (literal, name, spec), parting in zip(self.parts, self.partings, strict=True)
+        )
 
     def _value(self, name: str, spec: str, record: Record, ext: str) -> str:
         if not name or name == "batch_id":
@@ -91,6 +97,10 @@ class KeyTemplate:
         if isinstance(value, float):
             return path_safe(str(value).removesuffix(".0"))
         return path_safe("unknown" if value is None else str(value))
+
+
+def _parted(value: str, parting: str) -> str:
+    return value.replace(parting, f"~{ord(parting):02X}") if parting else value
 
 
 def split(text: str) -> list[tuple[str, str, str]]:

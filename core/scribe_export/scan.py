@@ -2,11 +2,11 @@
 
 The raw bytes are what is journalled and delivered; these are views of them. The usual shape is decoded in one pass
 over a handful of fields; a document of another shape is decoded whole and read leniently, and only a document without
-a usable `scan_id` is refused.
+a usable `scan_id` is refused. Neither reading minds a value that nobody asks for, such as a number beyond any float.
 """
 
-import codecs
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from scribe_export.errors import InvalidScan
+from scribe_export.wellformed import check_structure, check_text, why_no_json
 
 MAX_ID_LENGTH = 256
 
@@ -63,18 +64,20 @@ class ScanFields(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(_Document)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_array = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def read_fields(body: bytes) -> ScanFields:
     """Decode the routing fields of a scan; raise `InvalidScan` saying why a body is none."""
-    if not body.isascii():
-        _check_text(body)
+    check_text(body)
     try:
         document = _decoder.decode(body)
     except msgspec.ValidationError:
-        return _read_leniently(decode_document(body))
+        return _read_leniently(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidScan(f"not JSON: {error}") from None
+        raise InvalidScan(why_no_json(body, error)) from None
+    check_structure(body)
     found, shown = document.interpretation, document.config
     confidence = found.confidence_scores.overall if found and found.confidence_scores else None
     materials = found.pattern_matches.materials if found and found.pattern_matches else None
@@ -93,7 +96,7 @@ def decode_document(body: bytes) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidScan(f"not JSON: {error}") from None
+        raise InvalidScan(why_no_json(body, error)) from None
     if not isinstance(document, dict):
         raise InvalidScan(f"a scan is a JSON object, this is {_json_type(document)}")
     return document
@@ -113,16 +116,6 @@ def parse_timestamp(value: str | float, assume: tzinfo = UTC) -> datetime:
         raise ValueError(str(error)) from None
 
 
-def _check_text(body: bytes) -> None:
-    """The decoder passes over text that nobody asks for, so that is looked at here. Raises `InvalidScan`."""
-    if body.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InvalidScan("starts with a byte order mark; a scan is UTF-8 without one")
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidScan(f"not UTF-8: {error.reason} at byte {error.start}") from None
-
-
 def _identity(value: int | str) -> str:
     text = value if isinstance(value, str) else str(value)
     if not text:
@@ -134,37 +127,69 @@ def _identity(value: int | str) -> str:
     return text
 
 
-def _read_leniently(document: dict[str, Any]) -> ScanFields:
+def _read_leniently(body: bytes) -> ScanFields:
+    """Of a scan whose shape is not the usual one."""
+    try:
+        document = _object.decode(body)
+    except msgspec.ValidationError:
+        decode_document(body)  # says which kind of JSON it is
+        raise InvalidScan("a scan is a JSON object") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidScan(why_no_json(body, error)) from None
+    check_structure(body)
     if "scan_id" not in document:
         raise InvalidScan("no scan_id")
-    scan_id = document["scan_id"]
+    scan_id = _value(document["scan_id"])
     if isinstance(scan_id, bool) or not isinstance(scan_id, int | str):
         raise InvalidScan(f"scan_id must be a whole number or text, this is {_json_type(scan_id)}")
-    found, shown = document.get("interpretation"), document.get("config")
-    scores = _dict(found).get("confidence_scores")
-    materials = _dict(_dict(found).get("pattern_matches")).get("materials")
-    best = materials[0] if isinstance(materials, list) and materials else None
-    timestamp = document.get("timestamp")
+    found, shown = _dict(document.get("interpretation")), _dict(document.get("config"))
+    best = _first(_dict(found.get("pattern_matches")).get("materials"))
+    timestamp = _value(document.get("timestamp"))
     return ScanFields(
         scan_id=_identity(scan_id),
         timestamp=timestamp if isinstance(timestamp, str) else _number(timestamp),
-        confidence=_number(_dict(scores).get("overall")),
+        confidence=_finite(_dict(found.get("confidence_scores")).get("overall")),
         material=_text(_dict(best).get("material")),
-        signal_type=_text(_dict(shown).get("signal_type")),
-        frequency=_number(_dict(shown).get("frequency")),
+        signal_type=_text(shown.get("signal_type")),
+        frequency=_finite(shown.get("frequency")),
     )
 
 
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _value(raw: msgspec.Raw | None) -> Any:
+    """What a piece of JSON holds; an infinite float for a number that is beyond any other."""
+    try:
+        return None if raw is None else msgspec.json.decode(raw)
+    except msgspec.ValidationError:
+        text = bytes(raw or b"").strip()
+        return -math.inf if text.startswith(b"-") else math.inf
 
 
-def _text(value: Any) -> str | None:
+def _dict(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
+    return _object.decode(raw) if raw is not None and bytes(raw).lstrip().startswith(b"{") else {}
+
+
+def _first(raw: msgspec.Raw | None) -> msgspec.Raw | None:
+    elements = _array.decode(raw) if raw is not None and bytes(raw).lstrip().startswith(b"[") else ()
+    return elements[0] if elements else None
+
+
+def _text(raw: msgspec.Raw | None) -> str | None:
+    value = _value(raw) if raw is not None and bytes(raw).lstrip().startswith(b'"') else None
     return value if isinstance(value, str) else None
 
 
+def _finite(raw: msgspec.Raw | None) -> float | None:
+    number = _number(_value(raw)) if raw is not None and not bytes(raw).lstrip().startswith((b"{", b"[")) else None
+    return number if number is not None and math.isfinite(number) else None
+
+
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _json_type(value: Any) -> str:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -98,6 +99,36 @@ async def test_ids_need_neither_rise_nor_be_numbers(api: ScriptedScribe) -> None
     await taken(made(api), notebook)
     assert notebook.ids == ["70", "3", "b2c4", "12", "a/b", "71", "2", "1", "0"]
     assert notebook.bodies == put
+
+
+@pytest.mark.parametrize(
+    "odd", [b"NaN", b'"\\ud800"', b"9" * 5000, b'{"a": "\x01"}'], ids=["NaN", "surrogate", "digits", "control"]
+)
+async def test_a_document_in_the_list_that_no_decoder_takes_hides_no_other(api: ScriptedScribe, odd: bytes) -> None:
+    put = api.put(1, 2)
+    notebook = Notebook()
+    await taken(made(api), notebook)
+    api.scans["odd"] = b'{"scan_id": "odd", "x": ' + odd + b"}"
+    put |= api.put(3)
+    source = made(api)
+    with suppress(Transient):  # it says that one could not be fetched
+        await taken(source, notebook)
+    assert {scan_id: notebook.bodies[scan_id] for scan_id in put} == put
+    assert notebook.ids.count("1") == 1
+
+
+@pytest.mark.parametrize("scan_id", [b'""', b"null", b"true", b"[1]", b'"\\udc00"', b"1.5"])
+async def test_a_scan_that_is_listed_without_an_id_is_told_of_and_hides_no_other(
+    api: ScriptedScribe, scan_id: bytes
+) -> None:
+    api.put(1)
+    api.scans["nameless"] = b'{"scan_id": ' + scan_id + b"}"
+    api.put(2)
+    notebook, source = Notebook(), made(api)
+    await taken(source, notebook)
+    assert notebook.ids == ["1", "2"]
+    assert source.last_gap is not None
+    assert "listed without an id" in source.last_gap.what
 
 
 async def test_a_reset_server_that_gives_ids_again_loses_no_scan(api: ScriptedScribe) -> None:

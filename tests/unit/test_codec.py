@@ -11,6 +11,7 @@ from support.records import body, record
 from scribe_export.archives.codec import (
     DAMAGED,
     EXTENSIONS,
+    SAME_JSON_BYTES,
     Compression,
     JsonLines,
     compress,
@@ -123,6 +124,15 @@ def test_a_document_is_the_same_however_it_is_spelled(document: object) -> None:
 )
 def test_json_is_compared_by_its_values(one: bytes, other: bytes, same: bool) -> None:
     assert same_json(one, other) is same
+
+
+def test_large_texts_are_the_same_if_only_their_spacing_differs() -> None:
+    """Value by value, 50 MB of numbers would take more than a gigabyte."""
+    large = b'{"scan_id":1,"a":[' + b",".join([b"0.1234567"] * 150_000) + b"]}"
+    assert len(large) > SAME_JSON_BYTES
+    assert same_json(large, large.replace(b",", b", "))
+    assert not same_json(large, large.replace(b"7]", b"70]"))
+    assert not same_json(large, large[:-1])
 
 
 def test_the_name_tells_the_compression() -> None:

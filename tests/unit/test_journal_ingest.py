@@ -38,6 +38,15 @@ def test_the_same_body_twice_is_a_duplicate_within_one_delivery_and_across_two(d
     assert journal_status(db.connection, 0.0).duplicates == 2
 
 
+def test_a_body_that_is_no_scan_keeps_its_bytes_though_a_scan_has_taken_its_name(db: Database) -> None:
+    broken = new_scan("", b"no scan", mask=0, invalid=("invalid", "not JSON"))
+    broken.scan_id = f"sha256:{broken.sha256}"
+    journalled(db, new_scan(broken.scan_id))
+    (result,) = journalled(db, broken)
+    assert [letter.kind for letter in dead_letters(db)] == ["invalid"]
+    assert read_body(db, result.seq) == b"no scan"
+
+
 @pytest.mark.parametrize(
     "other", [body_of(1, a=1, b=[2], indent=4), b'{"b": [2.0], "a": 1e0, "scan_id": 1}'], ids=["spaced", "reordered"]
 )

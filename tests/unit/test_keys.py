@@ -7,6 +7,7 @@ from support.records import body, record
 
 from scribe_export.errors import Rejected
 from scribe_export.keys import KeyTemplate, path_safe
+from scribe_export.model import Record
 
 any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     [
@@ -77,6 +78,29 @@ def test_a_version_of_one_scan_meets_no_other_scan(one: str, other: str) -> None
     assert template.render(record(1, scan_id=one, version=2)) != template.render(record(2, scan_id=other))
 
 
+@pytest.mark.parametrize(
+    "text", ["s/{material}-{scan_id}", "s/{scan_id}-{material}.json", "s/a_{material}_-b{scan_id}"]
+)
+def test_a_value_beside_the_id_never_makes_two_scans_one(text: str) -> None:
+    template = KeyTemplate.parse(text)
+
+    def of(material: str, scan_id: str) -> Record:
+        matches = {"pattern_matches": {"materials": [{"material": material}]}}
+        return record(1, body(scan_id, interpretation=matches), scan_id=scan_id)
+
+    texts = ["pine", "oak", "pine-oak", "x", "oak-x", "x-pine", "-", "--", "_", "-b", "~2D"]
+    keys = {(scan_id, template.render(of(material, scan_id))) for material in texts for scan_id in texts}
+    assert len({key for _, key in keys}) == len(keys), "different ids under one key"
+
+
+def test_only_what_parts_a_value_from_the_id_is_escaped_in_it() -> None:
+    assert KeyTemplate.parse("s/{frequency}-{scan_id}").render(record(1, body(1, config={"frequency": 440.5}))) == (
+        "s/440.5-1"
+    )
+    moment = KeyTemplate.parse("s/{timestamp:%Y-%m-%d}-{scan_id}-{sha256}.{ext}").render(record(7))
+    assert moment.startswith("s/2026-03-01-7-")
+
+
 def test_numbers_keep_all_their_digits_in_a_key() -> None:
     template = KeyTemplate.parse("s/{frequency}/{scan_id}")
     near = record(1, body(1, config={"frequency": 440.123456}))
@@ -116,6 +140,9 @@ def test_an_unreadable_timestamp_refuses_the_record() -> None:
         ("s/{{x}}/{scan_id}", "braces"),
         ("s/\n{scan_id}", "control"),
         ("s/{sha256}/{batch_id}", "names many"),
+        ("s/{material}{scan_id}", "two scans could have one key"),
+        ("s/{scan_id}v{material}", "two scans could have one key"),
+        ("s/{signal_type}-{material}{timestamp:%Y}{scan_id}", "two scans could have one key"),
     ],
 )
 def test_a_template_that_could_surprise_is_refused(text: str, message: str) -> None:

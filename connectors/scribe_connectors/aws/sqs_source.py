@@ -13,7 +13,7 @@ from pydantic import Field
 
 from scribe_connectors.aws._errors import classify
 from scribe_connectors.aws._queue import MAX_ENTRIES, Queue, QueueOptions
-from scribe_export.errors import Misconfigured, Transient
+from scribe_export.errors import Misconfigured, SourceError, Transient
 from scribe_export.interface import Checkpoint, Context, Source
 from scribe_export.model import Answer, Delivery, Incoming
 from scribe_export.options import Duration, Options, QueueSourceOptions
@@ -66,10 +66,15 @@ class SqsSource(Source):
         return self.options.queue_url
 
     def takes(self, event: Mapping[str, Any]) -> bool:
-        return event.get("eventSource") == "aws:sqs" and self.options.is_of(event.get("eventSourceARN", ""))
+        arn = event.get("eventSourceARN")
+        return event.get("eventSource") == "aws:sqs" and isinstance(arn, str) and self.options.is_of(arn)
 
     async def incoming(self, event: Mapping[str, Any]) -> AsyncIterator[Sequence[Incoming]]:
-        yield [Incoming(event["body"].encode(), f"message {event['messageId']}", id=event["messageId"])]
+        name, body = event.get("messageId"), event.get("body")
+        if not isinstance(name, str) or not isinstance(body, str):
+            raise SourceError("a message of SQS has a messageId and a body, which this record has not")
+        # Half of a surrogate pair, which SQS never lets through, must not stop the others.
+        yield [Incoming(body.encode("utf-8", "surrogatepass"), f"message {name}", id=name)]
 
     async def open(self) -> None:
         await self._blocking(self._queue.client.get)

@@ -1,7 +1,6 @@
 """Scans received as messages from Pub/Sub."""
 
 import base64
-import binascii
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
@@ -71,7 +70,7 @@ class PubsubSource(Source):
     def takes(self, event: Mapping[str, Any]) -> bool:
         """Of a push, https://cloud.google.com/pubsub/docs/push."""
         whole = event.get("subscription")
-        if not isinstance(whole, str) or "message" not in event:
+        if not isinstance(whole, str) or not isinstance(event.get("message"), Mapping):
             return False
         project, _, short = whole.removeprefix("projects/").partition("/subscriptions/")
         if "/" in self.options.subscription:
@@ -83,7 +82,7 @@ class PubsubSource(Source):
         name = str(message.get("messageId") or message.get("message_id") or "")
         try:
             data = base64.b64decode(message.get("data") or "", validate=True)
-        except binascii.Error:
+        except (ValueError, TypeError):
             raise SourceError(f"the data of message {name} is no base64") from None
         yield [Incoming(data, f"message {name}", id=name)]
 

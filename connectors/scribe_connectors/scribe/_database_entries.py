@@ -79,7 +79,8 @@ class RowForm:
 
     def _timestamp(self, found: Mapping[str, msgspec.Raw], record: Record) -> str:
         """The scan's own text; ISO 8601 where it has a number or nothing, so that text sorts as time does."""
-        value = msgspec.json.decode(found["timestamp"]) if "timestamp" in found else None
+        text = bytes(found["timestamp"]) if "timestamp" in found else b"null"
+        value = msgspec.json.decode(text) if text.startswith(b'"') else None
         if isinstance(value, str):
             return value
         return placed(record, self._timezone, None).timestamp.isoformat().replace("+00:00", "Z")

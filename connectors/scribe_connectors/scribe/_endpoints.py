@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from scribe_connectors.scribe._listed import Entry, read_list
 from scribe_connectors.scribe.documents import AnyScanConfig, ScanDocument
 from scribe_export.errors import Rejected
 
@@ -55,21 +56,9 @@ def history(limit: int) -> Call[list[ScanDocument]]:
     return Call("GET", "/scans", _scan_documents, params={"limit": limit}, repeatable=True)
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """What tells a scan of the list from others: its id, and the time as the API wrote it."""
-
-    scan_id: int | str
-    timestamp: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _Entries(msgspec.Struct):
-    scans: list[Entry]
-
-
 def entries(limit: int) -> Call[list[Entry]]:
     """As `history`, of each scan only its `Entry`."""
-    decoder = msgspec.json.Decoder(_Entries)
-    return Call("GET", "/scans", lambda body: decoder.decode(body).scans, params={"limit": limit}, repeatable=True)
+    return Call("GET", "/scans", read_list, params={"limit": limit}, repeatable=True)
 
 
 def details(scan_id: ScanId) -> Call[bytes]:

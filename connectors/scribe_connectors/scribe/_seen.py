@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from scribe_connectors.scribe._endpoints import Entry, ScanId
+from scribe_connectors.scribe._endpoints import ScanId
+from scribe_connectors.scribe._listed import Entry
 from scribe_export.interface import Checkpoint
 
 _MARK = 16

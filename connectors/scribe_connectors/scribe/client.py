@@ -11,6 +11,7 @@ import httpx
 
 from scribe_connectors.scribe import _endpoints, _errors
 from scribe_connectors.scribe._endpoints import Call, ScanId
+from scribe_connectors.scribe._listed import Entry
 from scribe_connectors.scribe._transport import MAX_RESPONSE, Answer, Transport
 from scribe_connectors.scribe.documents import AnyScanConfig, BatchScansFailed, ScanConfig, ScanDocument
 from scribe_export.errors import SinkError, Throttled, Transient
@@ -193,7 +194,7 @@ class AsyncScribeClient(_Client[httpx.AsyncClient]):
         """The newest scans, newest first, at most `limit`."""
         return await self._call(_endpoints.history(limit))
 
-    async def get_scan_list(self, limit: int) -> list[_endpoints.Entry]:
+    async def get_scan_list(self, limit: int) -> list[Entry]:
         """As `get_scan_history`, but only what tells the scans apart; the documents themselves are not built."""
         return await self._call(_endpoints.entries(limit))
 

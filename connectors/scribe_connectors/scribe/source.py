@@ -64,6 +64,7 @@ class ScribeApiSource(Source):
         super().__init__(options, context)
         self._nacked = False
         self._unfinished = False
+        self._nameless = 0
         self._client: AsyncScribeClient | None = None
         retry = RetryPolicy(base_delay=self._retry_after, max_delay=300.0, clock=context.clock)
         self._postponed = Postponed(context.name, retry, context.clock, missed=self.missed)
@@ -108,6 +109,10 @@ class ScribeApiSource(Source):
 
         first, most = self.options.first_limit, self.options.max_limit
         listed = await newest(client, known, first_limit=first, max_limit=most)
+        if listed.nameless > self._nameless:
+            _log.error("scans without an id", source=self.context.name, count=listed.nameless)
+            self.missed(f"{listed.nameless} scans are listed without an id, and so cannot be fetched")
+        self._nameless = listed.nameless
         passed_over = not seen.started and self.options.start == "latest"
         if listed.scans and not listed.met and (listed.exhausted or seen.started) and not passed_over:
             hint = "no scan seen before is among those listed: scans may have been missed; raise max_limit"

@@ -9,8 +9,9 @@ import anyio
 import msgspec
 import structlog
 
-from scribe_connectors.scribe._endpoints import Entry, ScanId
+from scribe_connectors.scribe._endpoints import ScanId
 from scribe_connectors.scribe._fetch import fetch
+from scribe_connectors.scribe._listed import Entry
 from scribe_connectors.scribe._seen import Seen, mark
 from scribe_connectors.scribe._socket import opener
 from scribe_connectors.scribe._subscription import Subscription

@@ -1,7 +1,8 @@
 """`dlq`: dead letters, looked at, sent again or given up."""
 
+import base64
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,24 +70,50 @@ def list_letters(
 @command.command("show")
 @config_argument
 @click.argument("scan_id")
+@click.option("--number", type=int, help="Of several bodies that came under one id, this one.")
+@click.option("--raw", is_flag=True, help="Write the body alone, byte for byte as it came.")
 @json_option
-def show(config: Path, scan_id: str, *, as_json: bool) -> None:
-    """Show the dead letters of one scan, and its body."""
+def show(config: Path, scan_id: str, number: int | None, *, raw: bool, as_json: bool) -> None:
+    """Show the dead letters of one scan, and what came under its id."""
     folder = configuration.state_folder(config)
     letters = dead_letters_at(folder, Selection(scan_ids=[scan_id]))
+    letters = [letter for letter in letters if number in {None, letter.seq}]
     if not letters:
         raise click.ClickException(
             f"scan {scan_id} is no dead letter; `dlq list` lists them, `trace` tells of any scan"
         )
-    body = stored_body(folder, letters[0].seq)
-    text = body.decode("utf-8", "backslashreplace") if body is not None else ""
-    if as_json:
-        print_json({"dead_letters": [asdict(letter) for letter in letters], "body": text})
+    bodies = {seq: stored_body(folder, seq) for seq in dict.fromkeys(letter.seq for letter in letters)}
+    if raw:
+        _write_raw(bodies)
         return
-    for letter in letters:
-        where = letter.destination or "no destination"
-        click.echo(f"{where}: {letter.kind} since {_when(letter.at)}: {printable(letter.error)}")
-    click.echo(printable(text, keep="\n\t") if body is not None else "its body is no longer in the journal")
+    if as_json:
+        first = _text(bodies[letters[0].seq])
+        exact = {seq: base64.b64encode(body).decode("ascii") for seq, body in bodies.items() if body is not None}
+        print_json({"dead_letters": [asdict(letter) for letter in letters], "body": first, "base64": exact})
+        return
+    for seq, body in bodies.items():
+        if len(bodies) > 1:
+            click.echo(f"number {seq}")
+        for letter in letters:
+            if letter.seq == seq:
+                where = letter.destination or "no destination"
+                click.echo(f"{where}: {letter.kind} since {_when(letter.at)}: {printable(letter.error)}")
+        click.echo(printable(_text(body), keep="\n\t") if body is not None else "its body is no longer in the journal")
+
+
+def _write_raw(bodies: Mapping[int, bytes | None]) -> None:
+    if len(bodies) > 1:
+        raise click.ClickException(
+            f"several bodies came under this id; choose with --number: {', '.join(map(str, bodies))}"
+        )
+    [body] = bodies.values()
+    if body is None:
+        raise click.ClickException("its body is no longer in the journal")
+    click.echo(body, nl=False)
+
+
+def _text(body: bytes | None) -> str:
+    return "" if body is None else body.decode("utf-8", "backslashreplace")
 
 
 @command.command("replay")

@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 
 from scribe_export.errors import SourceError, Transient
@@ -51,6 +50,8 @@ def handler(event: Any, context: LambdaContext) -> Any:
         return None
     records = event.get("Records")
     if isinstance(records, list):
+        if strange := [record for record in records if not isinstance(record, Mapping)]:
+            raise SourceError(f"a record of an event is a JSON object, not {type(strange[0]).__name__}")
         if any(record.get("eventSource") == "aws:sqs" for record in records):
             return _take_messages(records, until)
         return _take_all(records, until)
@@ -63,7 +64,7 @@ def handler(event: Any, context: LambdaContext) -> Any:
 
 def _take_messages(records: Sequence[Mapping[str, Any]], until: float) -> dict[str, Any]:
     """An answer to SQS, https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html."""
-    arrivals = [Arrival(record["messageId"], record, _group(record)) for record in records]
+    arrivals = [Arrival(_text(record, "messageId"), record, _group(record)) for record in records]
     settled = _settled(arrivals, until)
     failed = [one.id for one in arrivals if settled[one.id]]
     for name in failed:
@@ -80,10 +81,17 @@ def _take_all(records: Sequence[Mapping[str, Any]], until: float) -> None:
 
 def _group(record: Mapping[str, Any]) -> str:
     """A standard queue's messages may be of a group too, and are in no order."""
-    if not record["eventSourceARN"].endswith(".fifo"):
+    if not _text(record, "eventSourceARN").endswith(".fifo"):
         return ""
-    group: str = record["attributes"]["MessageGroupId"]
-    return group
+    attributes = record.get("attributes")
+    return _text(attributes if isinstance(attributes, Mapping) else {}, "MessageGroupId")
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name)
+    if not isinstance(value, str) or not value:
+        raise SourceError(f"a message of SQS has a {name}, which this record has not: it has {', '.join(record)}"[:200])
+    return value
 
 
 def _settled(arrivals: Sequence[Arrival], until: float) -> dict[str, str]:
@@ -96,7 +104,7 @@ def _settled(arrivals: Sequence[Arrival], until: float) -> dict[str, str]:
 
 def _scan(event: Mapping[str, Any], request_id: str, until: float) -> dict[str, Any]:
     """A measurement is not lost because it could not be delivered: then its field `undelivered` says so."""
-    request = msgspec.json.encode(event)
+    request = json.dumps(event).encode()  # integers above 64 bits too
     scanned = resident().wait(lambda events, within: events.scan(request, request_id, within=within), until)
     if scanned is None:
         raise Transient("the scan was not performed in time; it may still be")

@@ -146,7 +146,7 @@ def _insert_one(db: Database, scan: NewScan, conflicts: ConflictMasks, now: floa
         "INSERT INTO scan VALUES(?,?,?,?,?,?,?,?)",
         (seq, scan.scan_id, version, bytes.fromhex(scan.sha256), len(scan.body), mask, scan.source, now),
     )
-    if mask or dead or scan.failed:
+    if mask or dead or scan.failed or scan.invalid:
         db.connection.executemany("INSERT INTO body VALUES(?,?,?)", _body_rows(db, [(seq, scan)]))
     else:
         _forget_blob(db, scan)

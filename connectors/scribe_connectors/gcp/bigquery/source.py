@@ -122,7 +122,8 @@ class BigQuerySource(Source):
     def _incoming(self, row: bigquery.Row) -> Incoming:
         origin = f"{self.options.table or 'query'} {', '.join(f'{name}={row[name]}' for name in self.options.order_by)}"
         if self.options.column is None:
-            return Incoming(_encoded(dict(row.items())), origin)
+            # Its own items() copies every value, level by level.
+            return Incoming(_encoded({name: row[name] for name in row.keys()}), origin)  # noqa: SIM118 - no mapping
         value = row[self.options.column]
         return Incoming(value.encode() if isinstance(value, str) else _encoded(value), origin)
 
@@ -160,7 +161,11 @@ def _behind(columns: Sequence[str], after: Sequence[bigquery.ScalarQueryParamete
 
 
 def _encoded(value: Any) -> bytes:
-    return msgspec.json.encode(_finite(value))
+    try:
+        return msgspec.json.encode(_finite(value))
+    except RecursionError:
+        # The journal sets it aside, and the rows behind it go on.
+        return b'"a value of this row is nested too deeply to be read; name the column that holds the scan as text"'
 
 
 def _finite(value: Any) -> Any:
