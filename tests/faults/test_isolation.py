@@ -203,3 +203,19 @@ def test_a_misconfigured_destination_holds_everything_and_charges_nothing(
             assert await stage.dead() == []
 
     anyio.run(scenario)
+
+
+def test_a_restart_does_not_forget_that_a_destination_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        breaker = {"failure_threshold": 2, "timeout": "10m"}
+        async with staged(tmp_path, monkeypatch, {"a": {"breaker": breaker}}) as stage:
+            stage.sink("a").chances = {"refused": 1.0}
+            await stage.give(1, 500)
+            assert await stage.clock.advance_until(lambda: stage.exporter.lanes["a"].breaker.reason != "", within=HOUR)
+        async with staged(tmp_path, monkeypatch, {"a": {"breaker": breaker}}) as stage:
+            await stage.clock.advance(HOUR / 10)
+            assert stage.sink("a").attempts == []
+            assert await stage.clock.advance_until(lambda: stage.idle, within=HOUR)
+            assert len(stage.sink("a").held) == 500
+
+    anyio.run(scenario)

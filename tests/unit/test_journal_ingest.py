@@ -12,7 +12,7 @@ from scribe_export.journal.collect import Collector
 from scribe_export.journal.database import Database
 from scribe_export.journal.dead import dead_letters
 from scribe_export.journal.ingest import ConflictMasks, NewScan, ingest, last_seq
-from scribe_export.journal.settle import delivered
+from scribe_export.journal.settle import dead_letter, delivered
 from scribe_export.journal.status import journal_status
 
 
@@ -129,6 +129,17 @@ def test_a_full_journal_takes_no_scan_and_still_settles(tmp_path: Path) -> None:
             while collector.collect(db):
                 pass
         assert outcomes(db, new_scan(10_000)) == ["new"]
+
+
+def test_beyond_the_quota_there_is_room_to_say_why_every_scan_was_refused(tmp_path: Path) -> None:
+    with opened(tmp_path / "small", quota=2**20) as db:
+        destinations(db, "archive")
+        while db.used() < db.quota:
+            journalled(db, *(new_scan(f"{last_seq(db)}-{number}") for number in range(100)))
+        refused = dict.fromkeys(range(1, last_seq(db) + 1), ("rejected", "x" * 500))
+        with db.transaction():
+            dead_letter(db, 0, refused)
+        assert len(list(dead_letters(db))) == last_seq(db) > 1000
 
 
 @pytest.mark.parametrize("where", ["row", "blob"])

@@ -1,0 +1,5 @@
+"""All mutants, in the order of a scan's way."""
+
+from mutants import journal
+
+MUTANTS = (*journal.MUTANTS,)
