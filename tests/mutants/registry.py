@@ -1,5 +1,5 @@
 """All mutants, in the order of a scan's way."""
 
-from mutants import journal
+from mutants import aws, gcp, journal, lane, queues
 
-MUTANTS = (*journal.MUTANTS,)
+MUTANTS = (*journal.MUTANTS, *lane.MUTANTS, *aws.MUTANTS, *gcp.MUTANTS, *queues.MUTANTS)
