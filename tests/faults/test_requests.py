@@ -166,7 +166,8 @@ def test_a_scan_that_a_crash_caught_is_performed_again_only_if_that_was_asked_fo
 def test_a_scan_whose_answer_was_lost_is_not_performed_again_unasked(tmp_path: Path, api: ScriptedScribe) -> None:
     asked = Asked(tmp_path, api.url)
     with asked.pipeline as pipeline:
-        api.script = lambda _, path: Answer(500) if path == "/scan" else None
+        failures = iter([Answer(500)])
+        api.script = lambda _, path: next(failures, None) if path == "/scan" else None
         asked.ask("lost")
         assert pipeline.until_idle().returncode == 1
         (reply,) = asked.replies()["lost"]

@@ -95,7 +95,8 @@ MUTANTS = (
         RULES,
         "            if result is True:",
         "            if result:",
-        "tests/unit/test_rules.py::test_a_rule_on_a_whole_scan",
+        "tests/unit/test_rules.py"
+        "::test_a_rule_on_a_whole_scan[scan.tags-failed: the rule gave a list, not true or false]",
     ),
     Mutant(
         "shape_of_today",
@@ -104,7 +105,8 @@ MUTANTS = (
         SENDING,
         "        shape=batch.shape,\n",
         "",
-        MODEL,
+        "tests/faults/test_frozen_options.py"
+        "::test_a_batch_is_named_and_encoded_as_it_was_sealed_whatever_the_options_say_by_then[a batch]",
     ),
     Mutant(
         "refused_is_sent_all_the_same",
@@ -261,12 +263,12 @@ MUTANTS = (
         "tests/faults/test_order.py::test_a_place_is_taken_once_and_is_there_at_every_attempt_also_after_a_restart",
     ),
     Mutant(
-        "corrupt_sent_from_the_journal",
-        "a batch with a damaged body is not sent",
+        "corrupt_counts_as_delivered",
+        "a scan whose body was damaged after sealing is a dead letter, and never counted as delivered",
         "§2, sha256 before every send",
         LANE,
         "            if fetched.corrupt:\n                return Refused(",
         "            if fetched.corrupt and not fetched.records:\n                return Refused(",
-        "tests/faults/test_damage.py::test_a_scan_with_a_flipped_byte_is_dead_as_corrupt_and_never_sent",
+        f"{ISOLATION}::test_a_body_damaged_after_its_batch_was_sealed_is_dead_and_its_neighbours_are_delivered",
     ),
 )

@@ -137,7 +137,8 @@ MUTANTS = (
         RUN,
         "any(row.dead or row.pending for row in active)",
         "any(row.pending for row in active)",
-        "tests/faults/test_scribe_database.py::test_a_broken_row_is_a_dead_letter_and_the_others_are_delivered",
+        "tests/faults/test_damage.py"
+        "::test_a_scan_with_a_flipped_byte_is_dead_as_corrupt_and_never_sent[rest/{scan_id}.json]",
     ),
     Mutant(
         "control_socket_open_to_all",
