@@ -230,7 +230,7 @@ def test_a_body_damaged_after_its_batch_was_sealed_is_dead_and_its_neighbours_ar
             await stage.give(1, 3)
             assert await stage.clock.advance_until(lambda: len(stage.sink("a").attempts) == 1, within=60.0)
             await stage.exporter.store.do(
-                lambda db: db.connection.execute("UPDATE body SET bytes = bytes || x'20' WHERE seq = 2")
+                lambda db: db.connection.execute("UPDATE body SET bytes = CAST(bytes || ' ' AS BLOB) WHERE seq = 2")
             )
             assert await stage.clock.advance_until(lambda: stage.idle, within=HOUR)
 

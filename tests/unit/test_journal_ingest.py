@@ -156,6 +156,19 @@ def test_a_flipped_byte_makes_a_body_corrupt_and_its_neighbours_stay_sound(db: D
     assert fetched.corrupt == {2: "the body in the journal does not match its sha256"}
 
 
+@pytest.mark.parametrize(
+    ("content", "sound"), [(body_of(2), [1, 2, 3]), (b"\xff\xfe", [1, 3])], ids=["itself", "no text"]
+)
+def test_a_body_that_a_flipped_bit_made_text_is_judged_by_its_bytes(
+    db: Database, content: bytes, sound: list[int]
+) -> None:
+    journalled(db, new_scan(1), new_scan(2), new_scan(3))
+    db.connection.execute("UPDATE body SET bytes=CAST(? AS TEXT) WHERE seq=2", (content,))
+    fetched = fetch_members(db, [1, 2, 3])
+    assert [record.seq for record in fetched.records] == sound
+    assert read_body(db, 2) == content
+
+
 def test_a_body_whose_file_is_gone_is_corrupt(db: Database) -> None:
     name = db.blobs.write(body_of(1), new_scan(1).sha256)
     journalled(db, new_scan(1, blob=name))
