@@ -8,7 +8,7 @@ PIP := -m pip --disable-pip-version-check --quiet install
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test again check bench faults live lambda lock clean
+.PHONY: help demo test again check bench faults mutants live lambda lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: $(VENV)/.dev ## the figures, from benchmarks
 
 faults: $(VENV)/.dev $(CLOUD)/.installed ## the fault plan with what takes long, and a report; FAULT=F-05 for one row
 	@$(BIN)/pytest -n 2 --dist loadfile --faults=$(or $(FAULT),all)
+
+mutants: $(VENV)/.dev $(CLOUD)/.installed ## break each promise on purpose: one test each has to notice (one alone: MUTANT=name)
+	@PYTHONPATH=tests $(BIN)/python -m mutants $(MUTANT)
 
 live: $(VENV)/.dev ## the contract suites on your own accounts, those that SCRIBE_LIVE_... name (docs/guide/live.md)
 	@$(BIN)/pytest tests/live

@@ -207,3 +207,38 @@ def test_a_misconfigured_destination_holds_everything_and_charges_nothing(
             assert await stage.dead() == []
 
     anyio.run(scenario)
+
+
+def test_a_restart_does_not_forget_that_a_destination_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        breaker = {"failure_threshold": 2, "timeout": "10m"}
+        async with staged(tmp_path, monkeypatch, {"a": {"breaker": breaker}}) as stage:
+            stage.sink("a").chances = {"refused": 1.0}
+            await stage.give(1, 500)
+            assert await stage.clock.advance_until(lambda: stage.exporter.lanes["a"].breaker.reason != "", within=HOUR)
+        async with staged(tmp_path, monkeypatch, {"a": {"breaker": breaker}}) as stage:
+            await stage.clock.advance(HOUR / 10)
+            assert stage.sink("a").attempts == []
+            assert await stage.clock.advance_until(lambda: stage.idle, within=HOUR)
+            assert len(stage.sink("a").held) == 500
+
+    anyio.run(scenario)
+
+
+def test_a_body_damaged_after_its_batch_was_sealed_is_dead_and_its_neighbours_are_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage:
+            stage.sink("a").script.append("refused")
+            await stage.give(1, 3)
+            assert await stage.clock.advance_until(lambda: len(stage.sink("a").attempts) == 1, within=60.0)
+            await stage.exporter.store.do(
+                lambda db: db.connection.execute("UPDATE body SET bytes = CAST(bytes || ' ' AS BLOB) WHERE seq = 2")
+            )
+            assert await stage.clock.advance_until(lambda: stage.idle, within=HOUR)
+
+            assert [(letter.scan_id, letter.kind) for letter in await stage.dead()] == [("2", "corrupt")]
+            assert sorted(stage.sink("a").held) == ["1", "3"]
+
+    anyio.run(scenario)

@@ -163,6 +163,19 @@ def test_a_scan_that_a_crash_caught_is_performed_again_only_if_that_was_asked_fo
             assert (performed(api), len(asked.archived())) == (3, 2)
 
 
+def test_a_scan_whose_answer_was_lost_is_not_performed_again_unasked(tmp_path: Path, api: ScriptedScribe) -> None:
+    asked = Asked(tmp_path, api.url)
+    with asked.pipeline as pipeline:
+        failures = iter([Answer(500)])
+        api.script = lambda _, path: next(failures, None) if path == "/scan" else None
+        asked.ask("lost")
+        assert pipeline.until_idle().returncode == 1
+        (reply,) = asked.replies()["lost"]
+        assert reply["result"] is None
+        assert "it may have been performed" in reply["error"]
+        assert performed(api) == 1
+
+
 def test_a_cached_answer_says_so_and_is_for_the_very_same_request(tmp_path: Path, api: ScriptedScribe) -> None:
     asked = Asked(tmp_path, api.url, cache={"ttl": "1h"}, max_in_flight=1)
     with asked.pipeline as pipeline:

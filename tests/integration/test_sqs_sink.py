@@ -113,6 +113,20 @@ async def test_order_is_kept_where_a_request_fails_in_the_middle(sqs: SQSClient,
 
 
 @in_loop
+async def test_a_message_of_which_the_answer_says_nothing_is_unknown(sqs: SQSClient, front: Front) -> None:
+    def silent(_: Received, body: bytes) -> bytes:
+        said = json.loads(body)
+        return json.dumps(said | {"Successful": [one for one in said["Successful"] if one["Id"] != "1"]}).encode()
+
+    announce = sink(new_queue(sqs), front.url)
+    with front.meddling(lambda came: came.body, silent), pytest.raises(PartialFailure) as caught:
+        await write(announce, [record(n) for n in (1, 2, 3)])
+    await announce.close()
+    assert caught.value.acked == {0, 2}
+    assert {index: error.applied for index, error in caught.value.errors.items()} == {1: "unknown"}
+
+
+@in_loop
 async def test_requests_are_filled_by_count_and_by_bytes(sqs: SQSClient, front: Front) -> None:
     url = new_queue(sqs)
     announce = sink(url, front.url)

@@ -27,8 +27,11 @@ def test_a_message_waits_for_the_slowest_destination_and_leaves_no_state(tmp_pat
     for name in "abc":
         spooled.put(name)
 
-    async def body(_: Exporter) -> None:
-        await eventually(lambda: kept(spooled) == {"a", "b", "c"})
+    async def body(exporter: Exporter) -> None:
+        await eventually(lambda: kept(spooled) == {"a", "b", "c"} and exporter.lanes["fast"].idle)
+        assert exporter._watcher
+        await exporter._watcher._look()
+        await anyio.wait_all_tasks_blocked()
         assert spooled.names() == {"a", "b", "c"}
         GateSink.gate.set()
         await eventually(lambda: not spooled.names())

@@ -12,7 +12,7 @@ from scribe_export.journal.collect import Collector
 from scribe_export.journal.database import Database
 from scribe_export.journal.dead import dead_letters
 from scribe_export.journal.ingest import ConflictMasks, NewScan, ingest, last_seq
-from scribe_export.journal.settle import delivered
+from scribe_export.journal.settle import dead_letter, delivered
 from scribe_export.journal.status import journal_status
 
 
@@ -140,6 +140,17 @@ def test_a_full_journal_takes_no_scan_and_still_settles(tmp_path: Path) -> None:
         assert outcomes(db, new_scan(10_000)) == ["new"]
 
 
+def test_beyond_the_quota_there_is_room_to_say_why_every_scan_was_refused(tmp_path: Path) -> None:
+    with opened(tmp_path / "small", quota=2**20) as db:
+        destinations(db, "archive")
+        while db.used() < db.quota:
+            journalled(db, *(new_scan(f"{last_seq(db)}-{number}") for number in range(100)))
+        refused = dict.fromkeys(range(1, last_seq(db) + 1), ("rejected", "x" * 500))
+        with db.transaction():
+            dead_letter(db, 0, refused)
+        assert len(list(dead_letters(db))) == last_seq(db) > 1000
+
+
 @pytest.mark.parametrize("where", ["row", "blob"])
 def test_a_flipped_byte_makes_a_body_corrupt_and_its_neighbours_stay_sound(db: Database, where: str) -> None:
     large = new_scan(2, blob=db.blobs.write(body_of(2), new_scan(2).sha256))
@@ -152,6 +163,19 @@ def test_a_flipped_byte_makes_a_body_corrupt_and_its_neighbours_stay_sound(db: D
     fetched = fetch_members(db, [1, 2, 3])
     assert [record.seq for record in fetched.records] == [1, 3]
     assert fetched.corrupt == {2: "the body in the journal does not match its sha256"}
+
+
+@pytest.mark.parametrize(
+    ("content", "sound"), [(body_of(2), [1, 2, 3]), (b"\xff\xfe", [1, 3])], ids=["itself", "no text"]
+)
+def test_a_body_that_a_flipped_bit_made_text_is_judged_by_its_bytes(
+    db: Database, content: bytes, sound: list[int]
+) -> None:
+    journalled(db, new_scan(1), new_scan(2), new_scan(3))
+    db.connection.execute("UPDATE body SET bytes=CAST(? AS TEXT) WHERE seq=2", (content,))
+    fetched = fetch_members(db, [1, 2, 3])
+    assert [record.seq for record in fetched.records] == sound
+    assert read_body(db, 2) == content
 
 
 def test_a_body_whose_file_is_gone_is_corrupt(db: Database) -> None:

@@ -16,8 +16,10 @@ from scribe_export.journal import blobs, database, schema
 from scribe_export.journal.batches import batches, take_note
 from scribe_export.journal.bodies import read_body
 from scribe_export.journal.database import FILE_NAME, Database
+from scribe_export.journal.destinations import forget
 from scribe_export.journal.folder import StateFolder
 from scribe_export.journal.opening import open_journal
+from scribe_export.journal.settle import delivered
 
 NEXT = schema.SCHEMA_VERSION + 1
 
@@ -169,6 +171,21 @@ def test_a_sound_journal_that_cannot_be_opened_now_is_not_taken_for_damaged(
     assert not list(tmp_path.glob("*damaged*"))
     with opened(tmp_path) as db:
         assert read_body(db, 1) == body_of(1)
+
+
+def test_a_new_destination_gets_no_bit_that_a_scan_still_holds(tmp_path: Path) -> None:
+    with opened(tmp_path) as db:
+        gone, slow = destinations(db, "gone", "slow")
+        journalled(db, new_scan(1, mask=1 << gone.id | 1 << slow.id))
+        (batch,) = sealed(db, gone.id)
+        with db.transaction():
+            delivered(db, batch, "")
+        destinations(db, "slow")
+        with db.transaction():
+            forget(db, "gone")
+            db.connection.execute("UPDATE meta SET value='63' WHERE key='next_bit'")
+        _, new = destinations(db, "slow", "new")
+        assert new.id not in {gone.id, slow.id}
 
 
 def test_files_that_no_row_names_are_removed_at_a_start_and_others_kept(tmp_path: Path) -> None:

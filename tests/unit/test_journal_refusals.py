@@ -35,7 +35,7 @@ def test_a_batch_that_no_attempt_is_known_of_gives_up_only_what_was_refused(tmp_
     with opened(tmp_path) as db:
         (rest,) = refused(db, WHY)
         assert [member.seq for member in members_of(db, rest)] == [1, 3]
-        assert [(letter.seq, letter.kind) for letter in dead_letters(db)] == [(2, "number")]
+        assert [(letter.seq, letter.kind, letter.error) for letter in dead_letters(db)] == [(2, "number", "40 digits")]
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
@@ -53,3 +53,15 @@ def test_a_body_that_was_damaged_since_may_have_been_sent_before(tmp_path: Path)
     with opened(tmp_path) as db:
         assert refused(db, {2: ("corrupt", "its sha256 does not match")}) == []
         assert sorted(letter.seq for letter in dead_letters(db)) == [1, 2, 3]
+
+
+def test_a_batch_that_a_restart_finds_open_may_have_been_applied(tmp_path: Path) -> None:
+    with opened(tmp_path) as db:
+        (archive,) = destinations(db, "archive")
+        journalled(db, new_scan(1), new_scan(2))
+        (before,) = sealed(db, archive.id, by_record=False)
+    with opened(tmp_path) as db:
+        destinations(db, "archive")
+        (found,) = batches(db)
+    assert (before.unknown, before.divisible) == (False, True)
+    assert (found.unknown, found.divisible, found.batch_id) == (True, False, before.batch_id)

@@ -9,7 +9,10 @@ from typing import Any
 from scribe_export.journal.database import Database
 from scribe_export.model import Record
 
-_COLUMNS = "scan.seq, scan_id, version, sha256, source, at, bytes, blob FROM scan LEFT JOIN body USING(seq)"
+# One flipped bit of a row's header has SQLite take a blob for text: https://sqlite.org/fileformat2.html#record_format
+_COLUMNS = (
+    "scan.seq, scan_id, version, sha256, source, at, CAST(bytes AS BLOB), blob FROM scan LEFT JOIN body USING(seq)"
+)
 CHUNK = 500
 
 
@@ -23,7 +26,7 @@ class Fetched:
 
 def read_body(db: Database, seq: int) -> bytes | None:
     """A body as it is stored, unchecked; None if it has left."""
-    row = db.connection.execute("SELECT bytes, blob FROM body WHERE seq=?", (seq,)).fetchone()
+    row = db.connection.execute("SELECT CAST(bytes AS BLOB), blob FROM body WHERE seq=?", (seq,)).fetchone()
     if row is None:
         return None
     try:

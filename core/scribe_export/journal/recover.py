@@ -184,7 +184,7 @@ def _readopt(database: Database) -> None:
     new = database.connection
     mask = sum(1 << row.id for row in destinations(database))
     for seq, body, blob, sha256, size in new.execute(
-        "SELECT body.seq, bytes, blob, sha256, size FROM body LEFT JOIN scan USING(seq)"
+        "SELECT body.seq, CAST(bytes AS BLOB), blob, sha256, size FROM body LEFT JOIN scan USING(seq)"
     ).fetchall():
         try:
             raw = database.blobs.read(blob) if body is None else body

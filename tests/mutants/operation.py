@@ -1,0 +1,188 @@
+"""What the operator writes, sees and asks for."""
+
+from mutants.mutant import Mutant
+
+KEYS = "core/scribe_export/keys.py"
+PARSE = "core/scribe_export/config/parse.py"
+OPTIONS = "core/scribe_export/options.py"
+RUN = "core/scribe_export/cli/run.py"
+TRACKER = "core/scribe_export/alerts/tracker.py"
+
+MISTAKES = "tests/unit/test_config_mistakes.py::test_every_mistake_is_told_at_its_place"
+TRACKED = "tests/unit/test_alert_tracker.py"
+
+MUTANTS = (
+    Mutant(
+        "slashes_in_an_id",
+        "a scan's id cannot name another folder",
+        "reliability C 12, D",
+        KEYS,
+        'rb"[^A-Za-z0-9._-]"',
+        'rb"[^A-Za-z0-9._/-]"',
+        "tests/unit/test_keys.py::test_no_two_scans_share_a_key_and_none_leaves_the_prefix",
+    ),
+    Mutant(
+        "dots_as_an_id",
+        "a scan's id cannot be a way out of its folder",
+        "reliability C 12, D",
+        KEYS,
+        '    if not raw.strip(b"."):',
+        "    if not raw:",
+        "tests/unit/test_keys.py::test_a_segment_is_never_a_folder_of_its_own_or_a_way_out",
+    ),
+    Mutant(
+        "links_lead_out_of_the_folder",
+        "a symbolic link does not lead files out of their folder",
+        "reliability D",
+        "connectors/scribe_connectors/file/_folder.py",
+        "os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)",
+        "os.open(folder, _FOLDER, dir_fd=parent)",
+        "tests/integration/test_file_sink.py::test_symbolic_links_are_not_followed_out_of_the_folder",
+    ),
+    Mutant(
+        "secrets_in_mistakes",
+        "what came from the environment or a file is shown in no message",
+        "reliability D 1",
+        "core/scribe_export/config/secrecy.py",
+        "            message = message.replace(shown, HIDDEN) if shown else message\n",
+        "            message = message.replace(shown, shown) if shown else message\n        hidden = ()\n",
+        f"{MISTAKES}[secret_not_shown]",
+    ),
+    Mutant(
+        "secrets_show_themselves",
+        "a secret shows itself to nobody",
+        "reliability D 1",
+        OPTIONS,
+        '    def __repr__(self) -> str:\n        return "***"',
+        "    def __repr__(self) -> str:\n        return self._text",
+        "tests/unit/test_config_load.py::test_references_are_replaced_and_secrets_hide_themselves",
+    ),
+    Mutant(
+        "aliases_accepted",
+        "a file with YAML's aliases is refused",
+        "reliability D, YAML bombs",
+        PARSE,
+        '            self._found.add(place, f"starts with *, which YAML reads as an alias',
+        '            len(f"starts with *, which YAML reads as an alias',
+        f"{MISTAKES}[alias]",
+    ),
+    Mutant(
+        "given_twice_accepted",
+        "an option that is given twice is a mistake",
+        "§4 a wrong file",
+        PARSE,
+        "            if name in entries:",
+        "            if name in entries and not path:",
+        f"{MISTAKES}[duplicate_key]",
+    ),
+    Mutant(
+        "unknown_options_accepted",
+        "an option that does not exist is a mistake",
+        "§4 a wrong file",
+        OPTIONS,
+        'extra="forbid"',
+        'extra="ignore"',
+        f"{MISTAKES}[unknown_option]",
+    ),
+    Mutant(
+        "unset_variable_is_empty",
+        "a variable that is not set is a mistake",
+        "§4 references",
+        "core/scribe_export/config/interpolate.py",
+        '    if value is None:\n        raise _Unset(f"the environment',
+        '    if value:\n        raise _Unset(f"the environment',
+        f"{MISTAKES}[variable_unset]",
+    ),
+    Mutant(
+        "metadata_host_accepted",
+        "no connector calls the cloud's metadata service",
+        "reliability D",
+        OPTIONS,
+        "any(address in network for network in _METADATA_NETWORKS)",
+        "all(address in network for network in _METADATA_NETWORKS)",
+        "tests/unit/test_config_load.py::test_no_url_reaches_a_metadata_service[169.254.169.254]",
+    ),
+    Mutant(
+        "same_place_accepted",
+        "no two destinations write the same names",
+        "§4 a wrong file",
+        "core/scribe_export/config/checks.py",
+        "        if where in taken:\n",
+        "        if where in taken and not name:\n",
+        f"{MISTAKES}[same_place]",
+    ),
+    Mutant(
+        "unbuffered_without_a_keeper",
+        "buffer: none without anywhere for dead letters is refused",
+        "§4 a wrong file",
+        "core/scribe_export/config/buffering.py",
+        '            found.add(place, f"with buffer: none {why}")\n        if',
+        "            pass\n        if",
+        f"{MISTAKES}[buffer_none]",
+    ),
+    Mutant(
+        "drain_timeout_ignored",
+        "an exporter that is asked to stop ends within its drain_timeout",
+        "reliability B.4",
+        RUN,
+        "    timer.start()\n",
+        "    timer.cancel()\n",
+        "tests/faults/test_processes.py"
+        "::test_sigterm_with_a_hung_destination_ends_with_0_in_time_and_the_next_run_delivers_the_rest",
+    ),
+    Mutant(
+        "dead_letters_are_no_failure",
+        "a run until idle that left a dead letter is no success",
+        "§4 exit codes",
+        RUN,
+        "any(row.dead or row.pending for row in active)",
+        "any(row.pending for row in active)",
+        "tests/faults/test_damage.py"
+        "::test_a_scan_with_a_flipped_byte_is_dead_as_corrupt_and_never_sent[rest/{scan_id}.json]",
+    ),
+    Mutant(
+        "control_socket_open_to_all",
+        "only the exporter's owner can give it commands",
+        "reliability D",
+        "core/scribe_export/control.py",
+        "mode=0o600",
+        "mode=0o666",
+        "tests/unit/test_control.py::test_the_socket_is_its_owners_alone",
+    ),
+    Mutant(
+        "alert_told_twice",
+        "a destination that dies is told once",
+        "alerts",
+        TRACKER,
+        "return self._raised(key, finding, standing.event.since, at) if grew_anew else None",
+        "return self._raised(key, finding, standing.event.since, at)",
+        f"{TRACKED}::test_it_is_raised_once_and_cleared_once",
+    ),
+    Mutant(
+        "alert_never_cleared",
+        "a destination that is back is told",
+        "alerts",
+        TRACKER,
+        '        if finding.status == "well":',
+        '        if finding.status == "well" and finding.count:',
+        f"{TRACKED}::test_it_is_raised_once_and_cleared_once",
+    ),
+    Mutant(
+        "alert_told_again_by_each_run",
+        "a restart tells nothing a second time",
+        "alerts",
+        TRACKER,
+        "{one.event.key: one for one in standing}",
+        "{one.event.key: one for one in standing if one.count}",
+        f"{TRACKED}::test_after_a_restart_what_still_holds_is_not_told_again_and_the_rest_is_cleared",
+    ),
+    Mutant(
+        "unheard_alert_dropped",
+        "an alert that its webhook did not take is sent later",
+        "alerts",
+        "core/scribe_export/alerts/outbox.py",
+        '        if current and (current.state == "raised" or self._heard(event.key)):',
+        '        if current and current.state != "raised" and self._heard(event.key):',
+        "tests/unit/test_alert_sending.py::test_a_webhook_that_fails_is_logged_once_and_gets_everything_in_the_end",
+    ),
+)
