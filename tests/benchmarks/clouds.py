@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.measure import ROUNDS, Figures, alternated, child
+from benchmarks.names import EXPORT, GUIDE, GUIDE_THREADS
 from google.cloud import bigquery
 
 from scribe_local.cloud import aws, gcp
@@ -25,7 +26,6 @@ from scribe_local.cloud.storage import BUCKET as LAKE
 from scribe_local.proxy import Mode, Proxy
 from scribe_local.servers import REGION, BigQuery
 
-OURS = "scribe-export"
 SCANS = 5000
 LATE = 0.015
 _seeds = count(1)
@@ -154,9 +154,9 @@ def measure() -> dict[str, Any]:
             with ExitStack() as stack:
                 way = ways(cloud, stack, late)
                 turns = {
-                    OURS: partial(of_ours, cloud, way),
-                    "the guide's functions": partial(of_the_guide, way),
-                    "the guide's functions in 32 threads": partial(of_the_guide, way, threads=32),
+                    EXPORT: partial(of_ours, cloud, way),
+                    GUIDE: partial(of_the_guide, way),
+                    GUIDE_THREADS: partial(of_the_guide, way, threads=32),
                 }
                 rows += [{"late": round(late * 1000), **row} for row in alternated(turns)]
     return {"rounds": ROUNDS, "rows": rows}

@@ -4,11 +4,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.measure import ROUNDS, Figures, alternated, child
-
-RAW = "raw"
-LEDGER = "ledger, {} scans a commit"
-LANES = "lanes"
-STARTUP = "startup"
+from benchmarks.names import LANES, LEDGER, RAW, STARTUP
 
 
 def measure() -> dict[str, Any]:

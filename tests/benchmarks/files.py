@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks import rivals
+from benchmarks import names, rivals
 from benchmarks.inputs import Inputs
 from benchmarks.measure import ROUNDS, Figures, Run, alternated, marginal, spend
 
@@ -63,7 +63,7 @@ def export(destination: Mapping[str, Any], source: Path, place: Path) -> Run:
     return Run([sys.executable, "-m", "scribe_export", "run", str(config), "--until-idle"])
 
 
-def _ours(inputs: Inputs, place: Path, scans: int, **options: Any) -> tuple[Run, Path]:
+def _ours(inputs: Inputs, place: Path, scans: int, *, options: Mapping[str, Any]) -> tuple[Run, Path]:
     destination = {"type": "file", "directory": str(place / "out"), **options}
     return export(destination, inputs.lines(scans), place), place / "out"
 
@@ -82,17 +82,16 @@ def _loop(inputs: Inputs, place: Path, scans: int, threads: int) -> tuple[Run, P
     return Run(command), place / "out"
 
 
-_BATCHED = {"key": "scans/{batch_id}.{ext}", "batch": {"max_records": 500}}
-OURS = "scribe-export, batches, zstd"
+BATCHED: dict[str, Any] = {"key": "scans/{batch_id}.{ext}", "batch": {"max_records": 500}}
 _ENTRANTS: Mapping[str, tuple[Made, int]] = {
-    OURS: (partial(_ours, **_BATCHED, compression="zstd"), SCANS),
-    "scribe-export, batches, gzip": (partial(_ours, **_BATCHED, compression="gzip"), SCANS),
-    "scribe-export, batches, plain": (partial(_ours, **_BATCHED), SCANS),
-    "scribe-export, a file a scan": (partial(_ours, key="scans/scan-{scan_id}.json"), 4000),
-    "a loop, a file a scan": (partial(_loop, threads=1), 4000),
-    "a loop in 32 threads": (partial(_loop, threads=32), 4000),
-    "dlt, gzip": (_dlt, 4000),
-    "dlt, plain": (partial(_dlt, gzip=False), 4000),
-    "dlt, unnesting as it comes": (partial(_dlt, unnest=True), 400),
-    "Singer, target-jsonl": (_singer, 8000),
+    names.BATCHES: (partial(_ours, options=BATCHED | {"compression": "zstd"}), SCANS),
+    names.BATCHES_GZIP: (partial(_ours, options=BATCHED | {"compression": "gzip"}), SCANS),
+    names.BATCHES_PLAIN: (partial(_ours, options=BATCHED), SCANS),
+    names.FILE_EACH: (partial(_ours, options={"key": "scans/scan-{scan_id}.json"}), 4000),
+    names.LOOP: (partial(_loop, threads=1), 4000),
+    names.LOOP_THREADS: (partial(_loop, threads=32), 4000),
+    names.DLT_GZIP: (_dlt, 4000),
+    names.DLT_PLAIN: (partial(_dlt, gzip=False), 4000),
+    names.DLT_UNNESTING: (partial(_dlt, unnest=True), 400),
+    names.SINGER: (_singer, 8000),
 }

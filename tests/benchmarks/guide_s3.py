@@ -1,4 +1,4 @@
-"""The guide's function for S3, a scan after another or in threads: ``python -m benchmarks.guide_s3 FOLDER BUCKET THREADS``.
+"""The guide's function for S3, by itself: ``python -m benchmarks.guide_s3 FOLDER BUCKET THREADS``.
 
 The endpoint comes from the environment, as for any program of boto3.
 """

@@ -43,7 +43,7 @@ SINGER_S3 = Rival("singer-s3", "plinxore-target-s3")
 
 
 def dlt(scans: Path, destination: str, work: Path, *, gzip: bool = True, unnest: bool = False, s3: str = "") -> Run:
-    """A load of a folder of JSON lines to a URL; `work` keeps what dlt knows of it, `s3` is the endpoint of an s3:// URL."""
+    """A load of JSON lines in a folder to a URL. `work` keeps what dlt knows of it; `s3` is an s3:// URL's endpoint."""
     settings: dict[str, str] = {"DATA_WRITER__DISABLE_COMPRESSION": "false" if gzip else "true"}
     if s3:
         prefix = "DESTINATION__FILESYSTEM__CREDENTIALS__"

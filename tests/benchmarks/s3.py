@@ -13,9 +13,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks import rivals
+from benchmarks import names, rivals
 from benchmarks.counting import CountingProxy
-from benchmarks.files import export
+from benchmarks.files import BATCHED, export
 from benchmarks.inputs import Inputs
 from benchmarks.measure import ROUNDS, Figures, Run, Spent, alternated, marginal, spend
 from benchmarks.prices import bill
@@ -93,7 +93,7 @@ def measure() -> dict[str, Any]:
     return {"rounds": ROUNDS, "versions": [rivals.DLT.version, rivals.SINGER_S3.version], "rows": rows}
 
 
-def _ours(inputs: Inputs, place: Path, scans: int, bucket: str, url: str, **options: Any) -> Run:
+def _ours(inputs: Inputs, place: Path, scans: int, bucket: str, url: str, *, options: Mapping[str, Any]) -> Run:
     destination = {"type": "aws_s3", "bucket": bucket, "endpoint_url": url, "region": "us-east-1", **options}
     destination["auth"] = {"access_key_id": "test", "secret_access_key": "test"}
     return export(destination, inputs.lines(scans), place)
@@ -113,17 +113,15 @@ def _singer(inputs: Inputs, place: Path, scans: int, bucket: str, url: str, *, g
     return rivals.singer_s3(inputs.singer(scans), bucket, url, place, gzip=gzip)
 
 
-_BATCHED = {"key": "scans/{batch_id}.{ext}", "batch": {"max_records": 500}}
-OURS = "scribe-export, batches, zstd"
 ENTRANTS: Mapping[str, tuple[Made, int]] = {
-    OURS: (partial(_ours, **_BATCHED, compression="zstd"), SCANS),
-    "scribe-export, batches, gzip": (partial(_ours, **_BATCHED, compression="gzip"), SCANS // 2),
-    "scribe-export, batches, plain": (partial(_ours, **_BATCHED), SCANS),
-    "scribe-export, an object a scan": (partial(_ours, key="scans/scan-{scan_id}.json"), 800),
-    "the guide's function": (partial(_guide, threads=1), 300),
-    "the guide's function in 32 threads": (partial(_guide, threads=32), 800),
-    "dlt, gzip": (_dlt, 2500),
-    "dlt, plain": (partial(_dlt, gzip=False), 5000),
-    "Singer, target-s3, gzip": (_singer, 2500),
-    "Singer, target-s3, plain": (partial(_singer, gzip=False), 2500),
+    names.BATCHES: (partial(_ours, options=BATCHED | {"compression": "zstd"}), SCANS),
+    names.BATCHES_GZIP: (partial(_ours, options=BATCHED | {"compression": "gzip"}), SCANS // 2),
+    names.BATCHES_PLAIN: (partial(_ours, options=BATCHED), SCANS),
+    names.OBJECT_EACH: (partial(_ours, options={"key": "scans/scan-{scan_id}.json"}), 800),
+    names.GUIDE_S3: (partial(_guide, threads=1), 300),
+    names.GUIDE_S3_THREADS: (partial(_guide, threads=32), 800),
+    names.DLT_GZIP: (_dlt, 2500),
+    names.DLT_PLAIN: (partial(_dlt, gzip=False), 5000),
+    names.SINGER_S3_GZIP: (_singer, 2500),
+    names.SINGER_S3_PLAIN: (partial(_singer, gzip=False), 2500),
 }

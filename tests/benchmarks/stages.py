@@ -6,10 +6,7 @@ from typing import Any
 
 from benchmarks import clouds
 from benchmarks.measure import ROUNDS, alternated
-
-ALL = "all seven"
-NAMES = ("s3", "sqs", "dynamodb", "lambda", "gcs", "pubsub", "bigquery")
-UNWATCHED = "{}, unwatched"
+from benchmarks.names import ALL, DESTINATIONS, UNWATCHED
 
 
 def measure() -> dict[str, Any]:
@@ -17,7 +14,7 @@ def measure() -> dict[str, Any]:
     with clouds.furnished() as cloud, ExitStack() as stack:
         way = clouds.ways(cloud, stack, 0.0)
         turns: dict[str, Any] = {}
-        for name, only in {**{name: (name,) for name in NAMES}, ALL: ()}.items():
+        for name, only in {**{name: (name,) for name in DESTINATIONS}, ALL: ()}.items():
             turns[name] = partial(clouds.of_ours, cloud, way, only, stages=True)
             turns[UNWATCHED.format(name)] = partial(clouds.of_ours, cloud, way, only)
         return {"rounds": ROUNDS, "rows": alternated(turns)}

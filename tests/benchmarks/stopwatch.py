@@ -10,25 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.names import STAGES
+
 from scribe_export import identify, intake
 from scribe_export.archives import codec
 from scribe_export.exporter import Exporter
 from scribe_export.journal import collect, settle, store
 from scribe_export.lane import lane, sending
 from scribe_export.routing.router import Router
-
-STAGES = (
-    "decode",
-    "route",
-    "journal",
-    "seal",
-    "read back",
-    "encode",
-    "compress",
-    "sign and send",
-    "settle",
-    "event loop and the rest",
-)
 
 
 class Stopwatch:

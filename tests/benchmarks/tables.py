@@ -5,6 +5,18 @@ from statistics import median
 from typing import Any
 
 Row = Mapping[str, Any]
+"""One program's figures, a list of rounds by each figure's name."""
+Part = Mapping[str, Any]
+
+
+def late(part: Part, milliseconds: int) -> list[Row]:
+    """The rows whose answers came so late."""
+    return [row for row in part["rows"] if row["late"] == milliseconds]
+
+
+def named(rows: Iterable[Row], who: str) -> Row:
+    """The row of that name."""
+    return next(row for row in rows if row["who"] == who)
 
 
 def number(value: float) -> str:
@@ -13,33 +25,32 @@ def number(value: float) -> str:
         return f"{value:,.0f}"
     if value >= 100:
         return f"{value:.0f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if value else "0"
+    return f"{value:.1f}"
+
+
+def middle(row: Row, figure: str) -> str:
+    """The median of rounds."""
+    return number(median(row[figure]))
 
 
 def spread(values: Sequence[float]) -> str:
     """The median of rounds, and from where to where they went."""
-    middle = number(median(values))
-    return middle if len(values) == 1 else f"{middle} ({number(min(values))}–{number(max(values))})"
-
-
-def ratios(row: Row, yardstick: Row, figure: str) -> list[float]:
-    """How many times the yardstick's figure, round by round."""
-    return [one / other for one, other in zip(row[figure], yardstick[figure], strict=True)]
+    told = number(median(values))
+    return told if len(values) == 1 else f"{told} ({number(min(values))} to {number(max(values))})"
 
 
 def ratio(row: Row, yardstick: Row, figure: str) -> float:
     """The median over the rounds of how many times the yardstick's figure."""
-    return median(ratios(row, yardstick, figure))
+    each: list[float] = [one / other for one, other in zip(row[figure], yardstick[figure], strict=True)]
+    return median(each)
+
+
+def dollars(row: Row) -> str:
+    """A million scans: requests, and a month of what they leave behind."""
+    return f"{sum(row['bill'].values()):.2f}"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The first column is text, the others are numbers."""
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def named(rows: Iterable[Row], who: str, late: int | None = None) -> Row:
-    """The row of that name."""
-    return next(row for row in rows if row["who"] == who and row.get("late") == late)
