@@ -85,7 +85,7 @@ def _loop(inputs: Inputs, place: Path, scans: int, threads: int) -> tuple[Run, P
 BATCHED: dict[str, Any] = {"key": "scans/{batch_id}.{ext}", "batch": {"max_records": 500}}
 _ENTRANTS: Mapping[str, tuple[Made, int]] = {
     names.BATCHES: (partial(_ours, options=BATCHED | {"compression": "zstd"}), SCANS),
-    names.BATCHES_GZIP: (partial(_ours, options=BATCHED | {"compression": "gzip"}), SCANS),
+    names.BATCHES_GZIP: (partial(_ours, options=BATCHED | {"compression": "gzip"}), 5000),
     names.BATCHES_PLAIN: (partial(_ours, options=BATCHED), SCANS),
     names.FILE_EACH: (partial(_ours, options={"key": "scans/scan-{scan_id}.json"}), 4000),
     names.LOOP: (partial(_loop, threads=1), 4000),

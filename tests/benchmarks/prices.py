@@ -49,7 +49,7 @@ SEVEN_BY_EXPORT: Mapping[str, float] = {
     "aws_s3.put_requests": 1 / 500,
     "aws_s3.stored_bytes": 1456,
     "aws_sqs.standard_requests": 1 / 10,
-    "aws_dynamodb.write_request_units": 5,
+    "aws_dynamodb.write_request_units": 2,
     "aws_lambda.requests": 1 / 100,
     "gcp_storage.class_a_operations": 1 / 500,
     "gcp_storage.stored_bytes": 1456,

@@ -115,7 +115,7 @@ def _singer(inputs: Inputs, place: Path, scans: int, bucket: str, url: str, *, g
 
 ENTRANTS: Mapping[str, tuple[Made, int]] = {
     names.BATCHES: (partial(_ours, options=BATCHED | {"compression": "zstd"}), SCANS),
-    names.BATCHES_GZIP: (partial(_ours, options=BATCHED | {"compression": "gzip"}), SCANS // 2),
+    names.BATCHES_GZIP: (partial(_ours, options=BATCHED | {"compression": "gzip"}), 5000),
     names.BATCHES_PLAIN: (partial(_ours, options=BATCHED), SCANS),
     names.OBJECT_EACH: (partial(_ours, options={"key": "scans/scan-{scan_id}.json"}), 800),
     names.GUIDE_S3: (partial(_guide, threads=1), 300),

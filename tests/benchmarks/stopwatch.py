@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.names import STAGES
 
+from scribe_connectors.aws import _dynamodb_item
 from scribe_export import identify, intake
 from scribe_export.archives import codec
 from scribe_export.exporter import Exporter
@@ -40,6 +41,7 @@ class Stopwatch:
         self._wrap("read back", lane, "fetch_next")
         self._wrap("read back", lane, "_members")
         self._wrap("encode", sending, "fit")
+        self._wrap("compress", _dynamodb_item, "compress")
         for name in ("add", "finish"):
             self._wrap("compress", codec.JsonLines, name)
         for name in ("delivered", "partly", "again"):
