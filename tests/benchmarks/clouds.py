@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.measure import ROUNDS, Figures, alternated, child
-from benchmarks.names import EXPORT, GUIDE, GUIDE_THREADS
+from benchmarks.names import CAREFUL, EXPORT, GUIDE, GUIDE_THREADS
 from google.cloud import bigquery
 
 from scribe_local.cloud import aws, gcp
@@ -90,11 +90,11 @@ def ways(cloud: LocalCloud, stack: ExitStack, late: float) -> Ways:
     return Ways(*(f"http://127.0.0.1:{port}" for port in ports))
 
 
-def of_the_guide(way: Ways, threads: int = 1) -> Figures:
-    """The guide's functions, once."""
+def of_a_script(way: Ways, script: str, scans: int, threads: int = 1) -> Figures:
+    """A script with so many scans, once."""
     endpoints = {
         "threads": threads,
-        "scans": 80 if threads == 1 else 320,
+        "scans": scans,
         "seed": next(_seeds),
         "project": gcp.PROJECT,
         "region": REGION,
@@ -110,11 +110,11 @@ def of_the_guide(way: Ways, threads: int = 1) -> Figures:
         "dataset": DATASET,
         "guide_table": "guide",
     }
-    return child("guide_script", json.dumps(endpoints))
+    return child(script, json.dumps(endpoints))
 
 
-def of_ours(cloud: LocalCloud, way: Ways, names: Sequence[str] = (), *, stages: bool = False) -> Figures:
-    """scribe-export with these destinations, or with all seven, once; its stages if asked for."""
+def of_ours(cloud: LocalCloud, way: Ways, names: Sequence[str] = (), **how: bool) -> Figures:
+    """scribe-export with these destinations, or with all seven, once; `how` may ask for its ``stages``, or ``behind``."""
     prefix = f"bench-{next(_seeds)}"
     destinations: dict[str, Any] = {
         "s3": {"type": "aws_s3", "connection": "aws", "bucket": BUCKET, "key": prefix + "/{batch_id}.{ext}"},
@@ -133,7 +133,7 @@ def of_ours(cloud: LocalCloud, way: Ways, names: Sequence[str] = (), *, stages: 
     connections = {**cloud.connections, "aws": {**cloud.connections["aws"], "endpoint_url": way.aws}}
     destinations = {name: destinations[name] for name in names or destinations}
     asked = {"scans": SCANS, "seed": next(_seeds), "destinations": destinations, "connections": connections}
-    return child("cloud_export", json.dumps(asked | {"stages": stages}))
+    return child("cloud_export", json.dumps(asked | {"stages": False, "behind": False} | how))
 
 
 _BATCHED: Mapping[str, Mapping[str, Any]] = {
@@ -155,8 +155,9 @@ def measure() -> dict[str, Any]:
                 way = ways(cloud, stack, late)
                 turns = {
                     EXPORT: partial(of_ours, cloud, way),
-                    GUIDE: partial(of_the_guide, way),
-                    GUIDE_THREADS: partial(of_the_guide, way, threads=32),
+                    CAREFUL: partial(of_a_script, way, "careful_script", SCANS),
+                    GUIDE: partial(of_a_script, way, "guide_script", 80),
+                    GUIDE_THREADS: partial(of_a_script, way, "guide_script", 320, threads=32),
                 }
                 rows += [{"late": round(late * 1000), **row} for row in alternated(turns)]
     return {"rounds": ROUNDS, "rows": rows}

@@ -19,6 +19,7 @@ GUIDE_S3_THREADS = "the guide's function in 32 threads"
 SINGER_S3_GZIP = "Singer, target-s3, gzip"
 SINGER_S3_PLAIN = "Singer, target-s3, plain"
 
+CAREFUL = "a careful script, same batches"
 GUIDE = "the guide's functions"
 GUIDE_THREADS = "the guide's functions in 32 threads"
 
@@ -30,6 +31,7 @@ STARTUP = "startup"
 DESTINATIONS = ("s3", "sqs", "dynamodb", "lambda", "gcs", "pubsub", "bigquery")
 ALL = "all seven"
 UNWATCHED = "{}, unwatched"
+BEHIND = "s3, after a restart"
 STAGES = (
     "decode",
     "route",

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks import clouds
 from benchmarks.measure import ROUNDS, alternated
-from benchmarks.names import ALL, DESTINATIONS, UNWATCHED
+from benchmarks.names import ALL, BEHIND, DESTINATIONS, UNWATCHED
 
 
 def measure() -> dict[str, Any]:
@@ -17,4 +17,5 @@ def measure() -> dict[str, Any]:
         for name, only in {**{name: (name,) for name in DESTINATIONS}, ALL: ()}.items():
             turns[name] = partial(clouds.of_ours, cloud, way, only, stages=True)
             turns[UNWATCHED.format(name)] = partial(clouds.of_ours, cloud, way, only)
+        turns[BEHIND] = partial(clouds.of_ours, cloud, way, ("s3",), stages=True, behind=True)
         return {"rounds": ROUNDS, "rows": alternated(turns)}
