@@ -84,7 +84,6 @@ def _s3(part: Part) -> dict[str, str]:
         "s3_table": _programs(rows),
         "s3_wins": _wins(rows),
         "s3_late_table": _programs(slow, money=True),
-        "s3_late_wins": _wins(slow),
         "s3_ours": middle(named(rows, names.BATCHES), "cpu"),
         "s3_guide": middle(named(rows, names.GUIDE_S3), "cpu"),
         "s3_ours_dollars": dollars(named(slow, names.BATCHES)),
@@ -111,13 +110,16 @@ def _programs(rows: Sequence[Row], *, money: bool = False) -> str:
 
 
 def _wins(rows: Sequence[Row]) -> str:
-    """In what others need less than the first row, and who."""
-    others = [row for row in rows if not row["who"].startswith(names.EXPORT)]
+    """Who needs less than the row of ours that stores as they do, and in what."""
     found = []
     for figure, told in (("cpu", "CPU a scan"), ("start", "CPU of a start"), ("peak", "memory")):
-        better = [row["who"] for row in others if median(row[figure]) < median(rows[0][figure])]
-        found += [f"{told} ({'; '.join(better)})"] if better else []
-    return ", ".join(found) or "nowhere"
+        better = [
+            f"{row['who']} ({middle(row, figure)} against {middle(named(rows, names.ALIKE[row['who']]), figure)})"
+            for row in rows
+            if row["who"] in names.ALIKE and median(row[figure]) < median(named(rows, names.ALIKE[row["who"]])[figure])
+        ]
+        found += [f"- {told}: {'; '.join(better)}"] if better else []
+    return "\n".join(found) or "- nowhere"
 
 
 def _rest(parts: Part) -> dict[str, str]:

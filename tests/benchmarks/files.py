@@ -91,7 +91,7 @@ _ENTRANTS: Mapping[str, tuple[Made, int]] = {
     names.LOOP: (partial(_loop, threads=1), 4000),
     names.LOOP_THREADS: (partial(_loop, threads=32), 4000),
     names.DLT_GZIP: (_dlt, 4000),
-    names.DLT_PLAIN: (partial(_dlt, gzip=False), 4000),
+    names.DLT_PLAIN: (partial(_dlt, gzip=False), SCANS),
     names.DLT_UNNESTING: (partial(_dlt, unnest=True), 400),
     names.SINGER: (_singer, 8000),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 SPENT = Path(__file__).with_name("spent.py")
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 
 Figures = Mapping[str, float]
 

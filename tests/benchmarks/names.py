@@ -23,6 +23,19 @@ CAREFUL = "a careful script, same batches"
 GUIDE = "the guide's functions"
 GUIDE_THREADS = "the guide's functions in 32 threads"
 
+ALIKE = {
+    LOOP: FILE_EACH,
+    LOOP_THREADS: FILE_EACH,
+    DLT_GZIP: BATCHES_GZIP,
+    DLT_PLAIN: BATCHES_PLAIN,
+    SINGER: BATCHES_PLAIN,
+    GUIDE_S3: OBJECT_EACH,
+    GUIDE_S3_THREADS: OBJECT_EACH,
+    SINGER_S3_GZIP: BATCHES_GZIP,
+    SINGER_S3_PLAIN: BATCHES_PLAIN,
+}
+"""What of ours stores as another does."""
+
 RAW = "raw"
 LEDGER = "ledger, {} scans a commit"
 LANES = "lanes"

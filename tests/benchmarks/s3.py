@@ -121,7 +121,7 @@ ENTRANTS: Mapping[str, tuple[Made, int]] = {
     names.GUIDE_S3: (partial(_guide, threads=1), 300),
     names.GUIDE_S3_THREADS: (partial(_guide, threads=32), 800),
     names.DLT_GZIP: (_dlt, 2500),
-    names.DLT_PLAIN: (partial(_dlt, gzip=False), 5000),
+    names.DLT_PLAIN: (partial(_dlt, gzip=False), SCANS),
     names.SINGER_S3_GZIP: (_singer, 2500),
     names.SINGER_S3_PLAIN: (partial(_singer, gzip=False), 2500),
 }
