@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 CLOUD := .venv-cloud
 RUNTIME := .venv-lambda
+RIVAL := .venv-bench
+RIVALS := dlt singer singer-s3
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet install
 export PIP_NO_INPUT = 1
@@ -28,8 +30,8 @@ check: $(VENV)/.dev ## lint, types and layering
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## the figures, from benchmarks
-	@PYTHONPATH=tests $(BIN)/python -m benchmarks
+bench: $(VENV)/.dev $(CLOUD)/.installed $(RIVALS:%=$(RIVAL)/%/.installed) ## docs/benchmarks.md anew: half an hour; BENCH_ONLY=files, s3, clouds, stages or core
+	@PYTHONPATH=tests $(BIN)/python -W ignore -m benchmarks
 
 faults: $(VENV)/.dev $(CLOUD)/.installed ## the fault plan with what takes long, and a report; FAULT=F-05 for one row
 	@$(BIN)/pytest -n 2 --dist loadfile --faults=$(or $(FAULT),all)
@@ -50,10 +52,11 @@ lock: $(VENV)/.dev ## resolve the locked environments anew
 	@$(BIN)/uv pip compile --quiet requirements/cloud.in --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/cloud.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra aws -c requirements/demo.lock --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/lambda.lock
 	@$(BIN)/uv pip compile --quiet requirements/lambda-runtime.in --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/lambda-runtime.lock
+	@for rival in $(RIVALS); do $(BIN)/uv pip compile --quiet requirements/bench-$$rival.in --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/bench-$$rival.lock || exit 1; done
 	@$(BIN)/uv pip compile --quiet requirements/pip.in --universal --python-version 3.11 --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header -o requirements/pip.lock
 
 clean: ## forget the environments and what they built
-	rm -rf $(VENV) $(CLOUD) $(RUNTIME) build dist demo
+	rm -rf $(VENV) $(CLOUD) $(RUNTIME) $(RIVAL) build dist demo
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scribe-export needs Python 3.11 or newer; set PYTHON=")'
@@ -85,4 +88,10 @@ $(RUNTIME)/.installed: requirements/lambda-runtime.lock requirements/lambda.lock
 	@$(RUNTIME)/bin/python $(PIP) --require-hashes -r requirements/pip.lock
 	@$(RUNTIME)/bin/python $(PIP) --require-hashes -r requirements/lambda-runtime.lock
 	@$(BIN)/python infra/aws/lambda/build.py --dependencies --python $$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+	@touch $@
+
+$(RIVAL)/%/.installed: requirements/bench-%.lock
+	@echo "Installing what $* needs, to be measured beside it, into $(RIVAL)/$*: about 115 MB to download for all, once."
+	@$(PYTHON) -m venv $(RIVAL)/$*
+	@$(RIVAL)/$*/bin/python $(PIP) --require-hashes -r requirements/bench-$*.lock
 	@touch $@

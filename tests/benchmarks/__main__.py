@@ -1,74 +1,52 @@
-"""`make bench`: the figures, each with what it was measured beside in the same run.
+"""`make bench`: the figures, each beside others of the same run, and the report that is made of them.
 
-CPU microseconds a scan, the median of rounds in which the measured thing and its yardsticks alternate; memory by the
-process's own peak. Nothing here passes or fails.
+Nothing here passes or fails. `BENCH_ROUNDS` says how many rounds, `BENCH_ONLY` which parts, such as ``files,s3``; the
+other parts keep the figures they had. ``BENCH_ONLY=page`` measures nothing and only writes the report anew.
 """
 
+import importlib
 import json
-import statistics
-import subprocess
+import os
+import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-ROUNDS = 5
+from benchmarks import page
 
-Row = tuple[str, str, str]
-
-
-def measured(part: str, *arguments: str) -> Mapping[str, float]:
-    """Run one measurement in a process of its own; it prints one JSON object."""
-    command = [sys.executable, "-m", f"benchmarks.{part}", *arguments]
-    found: Mapping[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    return found
-
-
-def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float, float]]:
-    """Minimum, median and maximum of each figure."""
-    return {
-        key: (
-            min(one[key] for one in rounds),
-            statistics.median(one[key] for one in rounds),
-            max(one[key] for one in rounds),
-        )
-        for key in rounds[0]
-    }
-
-
-def alternated(parts: Mapping[str, Callable[[], Mapping[str, float]]]) -> list[dict[str, float]]:
-    """Rounds in which every part has its turn."""
-    found = []
-    for number in range(ROUNDS):
-        print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
-        found.append({key: value for part in parts.values() for key, value in part().items()})
-    return found
-
-
-def show(title: str, figures: Mapping[str, tuple[float, float, float]], unit: str) -> None:
-    """A table of figures."""
-    print(f"\n{title} ({unit}: minimum, median, maximum of {ROUNDS})")
-    for key, (low, middle, high) in figures.items():
-        print(f"  {key:58} {low:9.1f} {middle:9.1f} {high:9.1f}")
+PARTS = ("core", "files", "s3", "clouds", "stages")
 
 
 def main() -> None:
-    """Measure everything."""
-    rounds = alternated(
-        {
-            "ledger 100": lambda: measured("ledger", "100"),
-            "ledger 10": lambda: measured("ledger", "10"),
-            "raw": lambda: measured("raw"),
-            "lanes": lambda: measured("lanes"),
-        }
-    )
-    show("CPU a scan of 4.7 KB, seven destinations", medians(rounds), "microseconds")
-    starts = [measured("startup") for _ in range(ROUNDS)]
-    show("CPU of a start", medians(starts), "milliseconds")
-    small, large = measured("memory", "10000"), measured("memory", "1000000")
-    print("\nMemory while scans wait for a destination that is down (MiB, resident)")
-    print(f"  10,000 waiting    {small['rss']:9.1f}")
-    print(f"  1,000,000 waiting {large['rss']:9.1f}")
-    print(f"  difference        {large['rss'] - small['rss']:9.1f}")
-    subprocess.run([sys.executable, "-W", "ignore", "-m", "benchmarks.clouds"], check=True)
+    """Measure what is asked for, keep the figures, write the report."""
+    asked = [name for name in os.environ.get("BENCH_ONLY", ",".join(PARTS)).split(",") if name != "page"]
+    if unknown := set(asked) - set(PARTS):
+        sys.exit(f"BENCH_ONLY: {', '.join(sorted(unknown))} is none of {', '.join((*PARTS, 'page'))}")
+    figures: dict[str, Any] = dict(page.load()) if page.FIGURES.exists() else {"parts": {}}
+    for name in asked:
+        print(f"== {name}", file=sys.stderr)
+        measured = importlib.import_module(f"benchmarks.{name}").measure()
+        figures["parts"][name] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine(), **measured}
+        page.FIGURES.parent.mkdir(exist_ok=True)
+        page.FIGURES.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    if missing := set(PARTS) - set(figures["parts"]):
+        sys.exit(f"no report yet, for it lacks {', '.join(sorted(missing))}")
+    for path, text in page.written(figures).items():
+        path.write_text(text, "utf-8")
+        print(f"wrote {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
+def machine() -> str:
+    """What it was measured on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    system = f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}"
+    return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, {system}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

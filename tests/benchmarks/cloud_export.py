@@ -1,7 +1,8 @@
 """A whole exporter on the local cloud: scans from memory, journalled, to seven destinations in batches.
 
 Run with the local cloud's destinations as JSON; prints CPU microseconds a scan, of all threads, and scans a second until
-the last destination has confirmed its last scan.
+the last destination has confirmed its last scan. With ``stages`` it prints the microseconds of each stage instead,
+and with ``behind`` of reading back alone.
 """
 
 import json
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from benchmarks.memory import most_resident
 from benchmarks.scans import bodies
+from benchmarks.stopwatch import Stopwatch
 
 from scribe_export import config, logs, registry
 from scribe_export.exporter import Exporter
@@ -38,19 +41,35 @@ class Giving(Source):
             yield Delivery([Incoming(body) for body in FOUND[start : start + GROUP]])
 
 
-async def measure(path: Path) -> dict[str, Any]:
+async def measure(path: Path, stopwatch: Stopwatch | None) -> dict[str, Any]:
     """The figures of one run, after clients and connections were made."""
     async with Exporter(config.load(path), once=True) as exporter:
         await _warm(exporter)
+        if stopwatch:
+            stopwatch.start(exporter)
         cpu, wall = time.process_time(), time.monotonic()
         WARMED.set()
         done = await exporter.until_idle(300)
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+        stages = stopwatch.stop(len(FOUND) - WARM) if stopwatch else {}
         status = await exporter.store.do(lambda db: journal_status(db.connection, db.clock.now()))
         assert done, [(one.name, one.pending, one.last_error) for one in status.destinations]
         assert not any(one.dead for one in status.destinations)
     count = len(FOUND) - WARM
-    return {"cpu": cpu / count * 1e6, "rate": count / wall}
+    return stages or {"cpu": cpu / count * 1e6, "rate": count / wall, "peak": most_resident()}
+
+
+async def measure_behind(path: Path, stopwatch: Stopwatch) -> dict[str, Any]:
+    """What reading back costs when everything was journalled before the lanes began, as after a restart."""
+    WARMED.set()
+    async with Exporter(config.load(path), once=True, lanes=False) as exporter:
+        assert await exporter.until_idle(300)
+    count = len(FOUND)
+    FOUND.clear()
+    async with Exporter(config.load(path), once=True) as exporter:
+        stopwatch.start(exporter)
+        assert await exporter.until_idle(300)
+        return {"read back": stopwatch.stop(count)["read back"]}
 
 
 async def _warm(exporter: Exporter) -> None:
@@ -66,14 +85,20 @@ async def _warm(exporter: Exporter) -> None:
 def main() -> None:
     """Print the figures."""
     asked = json.loads(sys.argv[1])
-    FOUND.extend(bodies(asked["scans"], seed=asked["seed"]))
+    FOUND.extend(bodies(asked["scans"], seed=asked["seed"], distinct=asked["scans"]))
     logs.configure("error")
     registry.register_source("giving", Giving)
+    stopwatch = Stopwatch() if asked["stages"] else None
+    if stopwatch:
+        stopwatch.wrap_all()
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
         path = Path(folder) / "export.yaml"
         document = {"sources": {"all": {"type": "giving"}}, "destinations": asked["destinations"]}
         path.write_text(json.dumps(document | {"connections": asked["connections"]}), encoding="utf-8")
-        json.dump(anyio.run(measure, path), sys.stdout)
+        if stopwatch and asked["behind"]:
+            json.dump(anyio.run(measure_behind, path, stopwatch), sys.stdout)
+        else:
+            json.dump(anyio.run(measure, path, stopwatch), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,16 @@ servers' own work is. With a delay every answer of every server comes 15 ms late
 """
 
 import json
-import os
-import statistics
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.measure import ROUNDS, Figures, alternated, child
+from benchmarks.names import CAREFUL, EXPORT, GUIDE, GUIDE_THREADS
 from google.cloud import bigquery
 
 from scribe_local.cloud import aws, gcp
@@ -91,9 +90,11 @@ def ways(cloud: LocalCloud, stack: ExitStack, late: float) -> Ways:
     return Ways(*(f"http://127.0.0.1:{port}" for port in ports))
 
 
-def of_the_guide(way: Ways) -> Mapping[str, float]:
-    """The guide's functions, once."""
+def of_a_script(way: Ways, script: str, scans: int, threads: int = 1) -> Figures:
+    """A script with so many scans, once."""
     endpoints = {
+        "threads": threads,
+        "scans": scans,
         "seed": next(_seeds),
         "project": gcp.PROJECT,
         "region": REGION,
@@ -109,11 +110,11 @@ def of_the_guide(way: Ways) -> Mapping[str, float]:
         "dataset": DATASET,
         "guide_table": "guide",
     }
-    return _run("guide_script", endpoints)
+    return child(script, json.dumps(endpoints))
 
 
-def of_ours(cloud: LocalCloud, way: Ways) -> Mapping[str, float]:
-    """scribe-export, once."""
+def of_ours(cloud: LocalCloud, way: Ways, names: Sequence[str] = (), **how: bool) -> Figures:
+    """scribe-export with these destinations, or with all seven, once; `how` may ask for its ``stages``, or ``behind``."""
     prefix = f"bench-{next(_seeds)}"
     destinations: dict[str, Any] = {
         "s3": {"type": "aws_s3", "connection": "aws", "bucket": BUCKET, "key": prefix + "/{batch_id}.{ext}"},
@@ -130,8 +131,9 @@ def of_ours(cloud: LocalCloud, way: Ways) -> Mapping[str, float]:
         destinations[name] |= {"connection": "gcp", "endpoint_url": url}
     destinations["bigquery"]["storage_endpoint_url"] = way.storage_write
     connections = {**cloud.connections, "aws": {**cloud.connections["aws"], "endpoint_url": way.aws}}
+    destinations = {name: destinations[name] for name in names or destinations}
     asked = {"scans": SCANS, "seed": next(_seeds), "destinations": destinations, "connections": connections}
-    return _run("cloud_export", asked)
+    return child("cloud_export", json.dumps(asked | {"stages": False, "behind": False} | how))
 
 
 _BATCHED: Mapping[str, Mapping[str, Any]] = {
@@ -144,31 +146,18 @@ _BATCHED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def _run(part: str, asked: Mapping[str, Any]) -> Mapping[str, float]:
-    command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{part}", json.dumps(asked)]
-    found: Mapping[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    return found
-
-
-def main() -> None:
-    """Print the figures, ratios within each round."""
-    rounds = int(os.environ.get("BENCH_ROUNDS", "3"))
+def measure() -> dict[str, Any]:
+    """The part of the report."""
+    rows: list[dict[str, Any]] = []
     with furnished() as cloud:
         for late in (0.0, LATE):
             with ExitStack() as stack:
                 way = ways(cloud, stack, late)
-                found = [(of_the_guide(way), of_ours(cloud, way)) for _ in range(rounds)]
-            print(
-                f"\nSeven destinations, scans of 4.7 KB, answers {late * 1000:.0f} ms late (median of {rounds} rounds)"
-            )
-            for key, unit, more in (("cpu", "CPU microseconds a scan", 0), ("rate", "scans a second", 1)):
-                guide = [one[key] for one, _ in found]
-                ours = [one[key] for _, one in found]
-                ratios = [(b / a if more else a / b) for a, b in zip(guide, ours, strict=True)]
-                told = (statistics.median(guide), statistics.median(ours), statistics.median(ratios))
-                print("  {:25} guide {:9.1f}   scribe-export {:9.1f}   ratio {:6.1f}".format(unit, *told))
-                print("  {:25} ratios {}".format("", ", ".join(f"{ratio:.1f}" for ratio in ratios)))
-
-
-if __name__ == "__main__":
-    main()
+                turns = {
+                    EXPORT: partial(of_ours, cloud, way),
+                    CAREFUL: partial(of_a_script, way, "careful_script", SCANS),
+                    GUIDE: partial(of_a_script, way, "guide_script", 80),
+                    GUIDE_THREADS: partial(of_a_script, way, "guide_script", 320, threads=32),
+                }
+                rows += [{"late": round(late * 1000), **row} for row in alternated(turns)]
+    return {"rounds": ROUNDS, "rows": rows}

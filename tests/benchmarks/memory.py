@@ -44,6 +44,12 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def most_resident() -> float:
+    """MiB of this process, at its largest."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def main(waiting: int) -> dict[str, float]:
     """Print the figure."""
     logs.configure("error")

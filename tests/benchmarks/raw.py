@@ -47,8 +47,8 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as path:
         json.dump(
             {
-                "bare SQLite: insert and delete bodies, batch 100": sqlite_loop(Path(path)),
-                "bare file: append and sync, batch 100": sync_loop(Path(path)),
+                "sqlite": sqlite_loop(Path(path)),
+                "sync": sync_loop(Path(path)),
             },
             sys.stdout,
         )

@@ -11,10 +11,14 @@ from scribe_export.model import Record
 SIZE = 4700
 
 
-def bodies(count: int, seed: int = 1) -> list[bytes]:
-    """Documents of about `SIZE` bytes with ids from 1; the audio of a few is shared to save time and memory."""
+def bodies(count: int, seed: int = 1, distinct: int = 50) -> list[bytes]:
+    """Documents of about `SIZE` bytes with ids from 1.
+
+    They share `distinct` different recordings to save time; where bodies are compressed that would flatter, so there
+    each has its own.
+    """
     draw = random.Random(seed)
-    audio = [[round(draw.gauss(0, 0.1), 6) for _ in range(420)] for _ in range(50)]
+    audio = [[round(draw.gauss(0, 0.1), 6) for _ in range(420)] for _ in range(distinct)]
     tails = [
         json.dumps(
             {

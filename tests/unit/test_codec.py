@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
@@ -142,3 +143,19 @@ def test_the_name_tells_the_compression() -> None:
 def test_gzip_is_what_others_write() -> None:
     with decompressed(io.BytesIO(gzip.compress(b"abc")), "gzip") as stream:
         assert stream.read() == b"abc"
+
+
+@given(documents.filter(bool), documents)
+def test_what_was_compressed_before_changes_nothing(document: object, other: object) -> None:
+    data = json.dumps(document).encode() * 20
+    fresh = zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data)
+    compress(json.dumps(other).encode() * 50, "zstd")
+    assert compress(data, "zstd") == fresh
+
+
+def test_threads_compress_at_once_without_a_mixture() -> None:
+    bodies = [bytes([number]) * 200_000 for number in range(8)]
+    expected = [compress(one, "zstd") for one in bodies]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            assert list(pool.map(lambda one: compress(one, "zstd"), bodies)) == expected

@@ -45,7 +45,7 @@ def _bodies(db: Database, folder: Path) -> tuple[int, int, list[str]]:
     count = size = 0
     wrong = list[str]()
     for seq, scan_id, sha256, bytes_, blob in db.connection.execute(
-        "SELECT scan.seq, scan_id, sha256, bytes, blob FROM body JOIN scan USING(seq) ORDER BY seq"
+        "SELECT scan.seq, scan_id, sha256, CAST(bytes AS BLOB), blob FROM body JOIN scan USING(seq) ORDER BY seq"
     ):
         body = _read(db, blob) if bytes_ is None else bytes_
         if body is None and not _still_there(folder, seq):
