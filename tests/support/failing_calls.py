@@ -43,7 +43,9 @@ def failing(fault: Fault) -> Iterator[None]:
             if fault.moment == "after":
                 call(sql, parameters)
             elif self.in_transaction and fault.code != sqlite3.SQLITE_BUSY:
-                super().execute("ROLLBACK")  # as SQLite itself does after these (https://sqlite.org/lang_transaction.html)
+                super().execute(
+                    "ROLLBACK"
+                )  # as SQLite itself does after these (https://sqlite.org/lang_transaction.html)
             error = sqlite3.OperationalError(f"call {fault.number}: {sql[:60]}")
             error.sqlite_errorcode = fault.code
             raise error

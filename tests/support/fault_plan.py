@@ -65,7 +65,9 @@ PLAN: Mapping[str, Row] = {
         "a write takes effect and its answer is lost",
         "it is repeated under the same name, and an exact sink holds it once",
     ),
-    "F-10": Row("SQS refuses some messages of a request", "only those that may pass are sent again; the others are dead"),
+    "F-10": Row(
+        "SQS refuses some messages of a request", "only those that may pass are sent again; the others are dead"
+    ),
     "F-11": Row("DynamoDB leaves items unprocessed", "only those are sent again, and each is written once"),
     "F-12": Row("BigQuery refuses one row and stops the others", "the row is dead, the others go again with their ids"),
     "F-13": Row(
@@ -89,7 +91,9 @@ PLAN: Mapping[str, Row] = {
         "SIGTERM under full load with a slow destination",
         "it ends with 0 in time, reads nothing more, and the next run delivers the rest",
     ),
-    "F-20": Row("SIGTERM while a destination never answers, and a second one", "it ends in time; the scan stays pending"),
+    "F-20": Row(
+        "SIGTERM while a destination never answers, and a second one", "it ends in time; the scan stays pending"
+    ),
     "F-21": Row("a byte of a stored body is flipped", "that scan is dead, class corrupt, and never sent; others are"),
     "F-22": Row(
         "pages or the head of the journal are overwritten, or a recovery is killed",
@@ -184,13 +188,15 @@ def page() -> str:
     lines = [
         "# The fault plan",
         "",
-        "Each row is a fault that is injected on purpose, what must hold then, and the tests that see to it. Every test also",
-        "asks that nothing is lost, that nothing arrives which was not given, that no content is altered, and that nothing is",
-        "doubled where the destination can tell. `make test` runs those marked fast. `make faults` runs all of them and those",
-        "that take long, and reports each row with its figures; `make faults FAULT=F-05` runs one row, `SOAK=1800` makes the",
-        "last one longer (seconds). A test whose tool is missing is skipped with the reason; in CI (`CI=true`) that fails.",
+        "Each row is a fault that is injected on purpose, what must hold then, and the tests that see to it. Every test",
+        "also asks that nothing is lost, that nothing arrives which was not given, that no content is altered, and that",
+        "nothing is doubled where the destination can tell. `make test` runs those marked fast. `make faults` runs all of",
+        "them and what takes long, and reports each row with its figures; `make faults FAULT=F-05` runs one row,",
+        "`SOAK=1800` makes the last one longer (seconds). A test whose tool is missing is skipped with the reason; in CI",
+        "(`CI=true`) that fails.",
         "",
-        "This page is made from `tests/support/fault_plan.py`; `REGOLD=1 pytest tests/unit/test_fault_plan.py` writes it anew.",
+        "This page is made from `tests/support/fault_plan.py`; `REGOLD=1 pytest tests/unit/test_fault_plan.py` writes it",
+        "anew.",
         "",
         "| | injected | must hold | tests | run by |",
         "|---|---|---|---|---|",

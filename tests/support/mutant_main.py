@@ -95,7 +95,7 @@ def slow_writes() -> None:
 
 
 def odd_clock() -> None:
-    """The wall clock is ahead by the seconds that stand in the file which SCRIBE_TEST_CLOCK names; no promise is broken."""
+    """The wall clock is ahead by the seconds in the file that SCRIBE_TEST_CLOCK names; no promise is broken."""
     file = Path(os.environ["SCRIBE_TEST_CLOCK"])
     _replace(clock.SystemClock, "now", lambda _: time.time() + float(file.read_text()))
 

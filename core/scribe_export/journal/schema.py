@@ -134,7 +134,12 @@ def _add_usage_and_pauses(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_notes, 2: _add_replies, 3: _add_reply_to, 4: _add_usage_and_pauses}
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    1: _add_notes,
+    2: _add_replies,
+    3: _add_reply_to,
+    4: _add_usage_and_pauses,
+}
 """From a version to the next one, each inside the one transaction that `database` opens."""
 
 
