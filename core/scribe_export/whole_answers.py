@@ -171,7 +171,7 @@ class TimelyConnection:
 
 
 @functools.cache
-def _pool(pool: Any, timely: type[TimelyConnection]) -> type:
+def _pool(pool: Any, timely: Any) -> type:
     if issubclass(pool.ConnectionCls, TimelyConnection):
         return pool  # type: ignore[no-any-return]  # a class, which `cache` wants to be any hashable
     connection = type(pool.ConnectionCls.__name__, (timely, pool.ConnectionCls), {})

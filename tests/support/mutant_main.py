@@ -85,7 +85,7 @@ def small_log() -> None:
 
 def slow_writes() -> None:
     """Every write takes 200 ms more; no promise is broken."""
-    write = lane.write
+    write = sending.write
 
     async def slow(sink: Sink, encoded: Encoded) -> sending.Outcome:
         await anyio.sleep(0.2)
@@ -100,9 +100,19 @@ def odd_clock() -> None:
     _replace(clock.SystemClock, "now", lambda _: time.time() + float(file.read_text()))
 
 
+class _Unsynced:
+    """The module `os`, but for one function."""
+
+    def fsync(self, handle: int) -> None:
+        """Nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
 def blob_not_synced() -> None:
     """The file of a large body is named by a row before the disk has it."""
-    _replace(blobs.os, "fsync", lambda handle: None)
+    _replace(blobs, "os", _Unsynced())
 
 
 def folder_not_synced() -> None:
