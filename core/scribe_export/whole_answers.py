@@ -6,7 +6,6 @@ an answer which comes a byte at a time has no end (https://docs.python.org/3/lib
 """
 
 import contextlib
-import functools
 import heapq
 import http.client
 import socket
@@ -170,10 +169,9 @@ class TimelyConnection:
         super().close()  # type: ignore[misc]  # as above
 
 
-@functools.cache
-def _pool(pool: Any, timely: Any) -> type:
+def _pool(pool: Any, timely: type[TimelyConnection]) -> type:
     if issubclass(pool.ConnectionCls, TimelyConnection):
-        return pool  # type: ignore[no-any-return]  # a class, which `cache` wants to be any hashable
+        return pool  # type: ignore[no-any-return]  # one of ours, which urllib3 has no types for
     connection = type(pool.ConnectionCls.__name__, (timely, pool.ConnectionCls), {})
 
     def put(self: Any, given: Any) -> None:
