@@ -1,4 +1,4 @@
-"""A restart with another file: what is new, gone or elsewhere by then loses nothing and gets nothing that is not its own."""
+"""A restart with another file: a destination that is new, gone or elsewhere gets its own scans and no others."""
 
 from pathlib import Path
 from typing import Any

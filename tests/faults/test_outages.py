@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -21,6 +22,12 @@ async def _load(stage: Stage, first: int, seconds: int, rate: int = 20) -> list[
         given += await stage.give(first + second * rate, first + (second + 1) * rate - 1)
         await stage.clock.advance(1.0)
     return given
+
+
+async def _all_at(stage: Stage, name: str, count: int) -> bool:
+    """Let time pass until a destination has so many scans."""
+    sink = stage.sink(name)
+    return await stage.clock.advance_until(lambda: len(sink.held) == count, within=30.0)
 
 
 def _bursts(attempts: Sequence[Attempt]) -> float:
@@ -72,7 +79,7 @@ def test_a_batch_is_not_sent_again_before_the_service_said(tmp_path: Path, monke
             sent = defaultdict(list)
             for attempt in sink.attempts:
                 sent[attempt.batch_id].append(attempt.at)
-            waits = [later - sooner for times in sent.values() for sooner, later in zip(times, times[1:], strict=False)]
+            waits = [later - sooner for times in sent.values() for sooner, later in pairwise(times)]
             assert waits
             assert min(waits) >= 7.0
             assert sorted(sink.held, key=int) == given
@@ -89,7 +96,6 @@ def test_a_clock_that_is_set_in_an_outage_changes_neither_waits_nor_work(
     async def healed(folder: Path, jump: float) -> tuple[float, int]:
         """When the backlog of a short outage was gone, and how often anything was woken until then."""
         woken = 0
-        folder.mkdir()
         async with staged(folder, monkeypatch, {"a": {"keeps": "log"}}) as stage:
             wake = stage.clock._wake_next
 
@@ -158,17 +164,15 @@ def test_beside_a_dead_destination_the_others_are_as_fast_as_without_it(
 ) -> None:
     async def slowest(folder: Path, *, down: bool) -> float:
         """The longest from journalled to delivered at `a`, in simulated seconds."""
-        folder.mkdir()
         async with staged(folder, monkeypatch, {"a": {"max_records": 10}, "b": {"max_records": 10}}) as stage:
             stage.sink("a").seconds = 0.2
             if down:
                 stage.sink("b").chances = {"refused": 0.9, "hang": 0.1}
             longest = 0.0
             for second in range(60):
-                given = await stage.give(second * 20 + 1, second * 20 + 20)
+                await stage.give(second * 20 + 1, second * 20 + 20)
                 begun = stage.clock.monotonic()
-                there = stage.sink("a")
-                assert await stage.clock.advance_until(lambda: set(given) <= set(there.held), within=30.0)
+                assert await _all_at(stage, "a", 20 * (second + 1))
                 longest = max(longest, stage.clock.monotonic() - begun)
                 await stage.clock.advance(1.0)
             return longest

@@ -52,7 +52,7 @@ class Recording:
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Recording]:
-    """The program's calls while it takes all scans from a spool and is then killed; with a promise broken, or ``none``."""
+    """The program's calls while it takes all scans from a spool; with a promise broken, or ``none``."""
     recorded: dict[str, Recording] = {}
 
     def run(mutant: str) -> Recording:

@@ -1,4 +1,4 @@
-"""The write-ahead log ends anywhere within its last transaction: every earlier one is whole, and the last is whole or none."""
+"""The write-ahead log ends within its last transaction: every earlier one is whole, and of the last there is nothing."""
 
 import shutil
 from collections.abc import Callable, Iterator

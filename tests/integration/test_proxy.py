@@ -126,3 +126,30 @@ def test_an_s3_write_whose_answer_is_lost_is_there_although_the_client_asked_to_
         with pytest.raises(EndpointConnectionError):
             client.get_object(Bucket=bucket, Key="k")
         client.close()
+
+
+def test_an_answer_comes_byte_by_byte(client: httpx.Client, proxy: Proxy) -> None:
+    proxy.set(Mode.TRICKLE, delay=0.05)
+    begun = time.monotonic()
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(f"{proxy.url}/health", timeout=httpx.Timeout(5, read=0.02))
+    proxy.set(Mode.TRICKLE, delay=0.001)
+    assert client.get("/health").status_code == 200
+    assert time.monotonic() - begun > 0.1
+
+
+def test_a_narrow_line_takes_its_time_and_changes_nothing(
+    client: httpx.Client, proxy: Proxy, simulator: servers.Simulator
+) -> None:
+    whole = httpx.get(f"{simulator.url}/scans?limit=20").content
+    rate = 2 * len(whole)
+    proxy.set(Mode.LIMIT, rate=rate)
+    begun = time.monotonic()
+    assert client.get("/scans?limit=20").content == whole
+    assert time.monotonic() - begun > 0.4
+
+
+def test_an_answer_is_cut_off(client: httpx.Client, proxy: Proxy) -> None:
+    proxy.set(Mode.CUT, after=30)
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.get("/health")

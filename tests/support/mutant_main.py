@@ -95,14 +95,24 @@ def slow_writes() -> None:
 
 
 def odd_clock() -> None:
-    """The wall clock is ahead by the seconds that stand in the file which SCRIBE_TEST_CLOCK names; no promise is broken."""
+    """The wall clock is ahead by the seconds in the file that SCRIBE_TEST_CLOCK names; no promise is broken."""
     file = Path(os.environ["SCRIBE_TEST_CLOCK"])
     _replace(clock.SystemClock, "now", lambda _: time.time() + float(file.read_text()))
 
 
+class _Unsynced:
+    """The module `os`, but for one function."""
+
+    def fsync(self, handle: int) -> None:
+        """Nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
 def blob_not_synced() -> None:
     """The file of a large body is named by a row before the disk has it."""
-    _replace(blobs.os, "fsync", lambda handle: None)
+    _replace(blobs, "os", _Unsynced())
 
 
 def folder_not_synced() -> None:

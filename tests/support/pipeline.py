@@ -118,7 +118,7 @@ class Pipeline:
         }
         if sources:
             document["sources"] = {name: dict(options) for name, options in sources.items()}
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(document, indent=2))  # JSON is YAML, without aliases
 
     @property

@@ -46,7 +46,7 @@ def _problems(db: Database, acked: Collection[str]) -> Iterator[str]:
     for name, seq in held:
         yield f"{name} still needs the body of {seq}"
     batches = run(
-        "SELECT batch.batch_id, count, (SELECT count(*) FROM member WHERE member.batch = batch.id) FROM batch WHERE explicit"
+        "SELECT batch_id, count, (SELECT count(*) FROM member WHERE batch = batch.id) FROM batch WHERE explicit"
     )
     for batch_id, count, members in batches:
         if count != members:

@@ -19,6 +19,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 from pydantic import Field, model_validator
 
+from scribe_connectors.aws._answers import take_whole_answers_only
 from scribe_connectors.aws._errors import CREDENTIALS, code_of
 from scribe_connectors.aws._rehearsal import Answer, Rehearsal
 from scribe_export.model import Request
@@ -161,7 +162,9 @@ class AwsClient:
         if session.get_credentials() is None:
             raise NoCredentialsError
         config = Config(**(self._settings | self._special))
-        return session.create_client(self._service, config=config, **self._where(session, private=True))
+        client = session.create_client(self._service, config=config, **self._where(session, private=True))
+        take_whole_answers_only(client)
+        return client
 
     def _make_offline(self, rehearsal: Rehearsal) -> Any:
         session = _session()

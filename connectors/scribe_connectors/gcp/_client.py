@@ -22,6 +22,7 @@ from scribe_connectors.gcp._rehearsal import Answer, Rehearsal
 from scribe_export.errors import Misconfigured
 from scribe_export.model import Request
 from scribe_export.options import Options, Url
+from scribe_export.whole_answers import whole_answers
 
 T = TypeVar("T")
 
@@ -236,9 +237,20 @@ def _furnish(session: Session, url: str, options: GcpOptions, folder: Path, conn
     if trusted:
         session.verify = str(trusted)
     # The lane retries; a second layer below it would hide failures from its breaker.
-    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
+    adapter = _WholeAnswers(pool_connections=4, pool_maxsize=connections, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
+
+
+class _WholeAnswers(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = whole_answers(self.poolmanager.pool_classes_by_scheme)
+
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*arguments, **options)
+        manager.pool_classes_by_scheme = whole_answers(manager.pool_classes_by_scheme)
+        return manager
 
 
 def _no_tokens(*_: Any, **__: Any) -> Any:
