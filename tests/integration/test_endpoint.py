@@ -13,12 +13,16 @@ import pytest
 from support.filed import FILES, all_filed
 from support.oracle import small_scan
 from support.pipeline import Pipeline, until
+from support.redis_looks import client, new_name
 from support.scrape import PREFIX, Scrape, Site, families
 
 from scribe_export.endpoint.catalogue import CATALOGUE
 from scribe_export.endpoint.server import MAX_CONNECTIONS
+from scribe_local.servers import LocalServer
 
 SPOOL: dict[str, dict[str, Any]] = {"spool": {"type": "file", "path": "spool/*.jsonl", "poll_interval": "20ms"}}
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - the warning of it is what is tested
 
 
 def give(folder: Path, first: int, last: int, *lines: bytes) -> None:
@@ -154,7 +158,7 @@ def test_garbage_slow_clients_and_many_of_them_disturb_nobody(pipeline: Pipeline
         for connection in slow:
             connection.sendall(b"GET /metrics HT")
         give(pipeline.folder, 101, 120)
-        until(lambda: (pipeline.folder / "archive" / "scans" / "120.json").exists(), what="delivering meanwhile")
+        until((pipeline.folder / "archive" / "scans" / "120.json").exists, what="delivering meanwhile")
         assert b"".join(iter(lambda: slow[0].recv(65536), b"")).startswith(b"HTTP/1.1 408 ")
     assert site.ready()
     assert not [
@@ -187,13 +191,21 @@ def test_a_port_in_use_is_told_before_anything_is_touched(tmp_path: Path) -> Non
             assert not pipeline.state.exists()
 
 
-def test_a_host_that_others_reach_is_warned_of_and_ipv6_stands_in_brackets(tmp_path: Path) -> None:
-    with Pipeline(tmp_path / "it", FILES, http="0.0.0.0:0") as pipeline:
+def test_a_host_that_others_reach_is_warned_of(tmp_path: Path) -> None:
+    with Pipeline(tmp_path / "it", FILES, http=f"{EVERYWHERE}:0") as pipeline:
         assert pipeline.until_idle().returncode == 0
         run = pipeline.start("--until-idle")
         assert run.ended() == 0
-        assert run.said("http open to others", addresses=["0.0.0.0"])
-    with Pipeline(tmp_path / "six", FILES, http="[::1]:0") as pipeline:
+        assert run.said("http open to others", addresses=[EVERYWHERE])
+
+
+def test_ipv6_stands_in_brackets(tmp_path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as trial:
+            trial.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    with Pipeline(tmp_path / "it", FILES, http="[::1]:0") as pipeline:
         run = pipeline.start()
         run.ready()
         assert run.said("http ready")[0]["urls"][0].startswith("http://[::1]:")
@@ -201,7 +213,7 @@ def test_a_host_that_others_reach_is_warned_of_and_ipv6_stands_in_brackets(tmp_p
         assert not run.said("http open to others")
 
 
-def test_it_is_not_ready_while_it_stops_and_lives_on(tmp_path: Path) -> None:
+def test_it_ends_with_the_exporter(tmp_path: Path) -> None:
     with Pipeline(tmp_path / "it", FILES, http="127.0.0.1:0") as pipeline:
         run = pipeline.start()
         run.ready()
@@ -211,3 +223,32 @@ def test_it_is_not_ready_while_it_stops_and_lives_on(tmp_path: Path) -> None:
         assert run.ended() == 0
         with pytest.raises(ConnectionError):
             site.get("/livez")
+
+
+def test_without_a_journal_on_disk_it_shows_the_same(tmp_path: Path, redis: LocalServer) -> None:
+    name = new_name("stream")
+    source = {"type": "redis", "url": f"redis://{redis.address}", "stream": name, "group": "exporters"}
+    letters = {"type": "file", "directory": "letters", "key": "letters/{scan_id}.json"}
+    with (
+        Pipeline(
+            tmp_path / "it", {**FILES, "letters": letters}, sources={"queue": source}, buffer="none",
+            dead_letter="letters", http="127.0.0.1:0",
+        ) as pipeline,
+        client(redis.port) as connection,
+    ):  # fmt: skip
+        run = pipeline.start()
+        run.ready()
+        for body in (*(small_scan(number) for number in range(1, 6)), b"{}"):
+            connection.xadd(name, {"document": body})
+        site = Site.of(run)
+        until(lambda: site.scrape().value("delivered_scans_total", destination="letters") == 1, what="a letter")
+        until(lambda: site.scrape().value("delivered_scans_total", destination="files") == 5, what="delivering")
+        seen = site.scrape()
+        assert seen.value("unplaced_dead_lettered_total", class_="invalid") == 1
+        assert (seen.value("journal_wal_bytes"), seen.value("journal_full")) == (0, 0)
+        assert seen.value("source_taken_total", source="queue") == 6
+        assert seen.value("source_taken_total", source="dead_letter") == 1
+        assert json.loads(site.get("/status").text)["destinations"]["files"]["delivered"] == 5
+        assert site.ready()
+        run.terminate()
+        assert run.ended() == 0

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from support.scrape import Scrape, families
 from support.staged import Stage, staged
@@ -19,7 +20,7 @@ from scribe_export.endpoint.server import Server, listen, places
 from scribe_export.endpoint.wire import Request
 from scribe_export.errors import JournalUnusable
 from scribe_export.journal import glance as journal_glance
-from scribe_export.journal import oldest as journal_oldest
+from scribe_export.journal import unsealed as journal_unsealed
 
 
 @asynccontextmanager
@@ -111,7 +112,7 @@ def test_a_slow_journal_is_shown_as_it_was_and_read_once_for_all_who_ask(
             hindered = threading.Event()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(stage.exporter.store.do, lambda _: hindered.wait(30))
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
                 assert await asked(pages, "/metrics") == (503, "the journal has not been read yet\n")
                 hindered.set()
             assert (await scraped(pages)).value("journal_scans_total") == 0
@@ -119,7 +120,7 @@ def test_a_slow_journal_is_shown_as_it_was_and_read_once_for_all_who_ask(
             hindered.clear()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(stage.exporter.store.do, lambda _: hindered.wait(30))
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
                 found: list[float] = []
 
                 async def scrape() -> None:
@@ -154,7 +155,7 @@ def test_a_reading_serves_for_many_times_what_it_took(tmp_path: Path, monkeypatc
 def test_what_waits_for_a_destination_that_was_never_reached_is_counted_in_slices_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_oldest, "SLICE", 10)
+    monkeypatch.setattr(journal_unsealed, "SLICE", 10)
     monkeypatch.setattr(reading, "SPARING", 0.0)
 
     async def scenario() -> None:
@@ -169,7 +170,7 @@ def test_what_waits_for_a_destination_that_was_never_reached_is_counted_in_slice
                 connection.set_trace_callback(queries.append)
                 seen = await scraped(pages)
                 connection.set_trace_callback(None)
-                return seen.value("pending_scans", destination="never"), sum("count(*), coal" in one for one in queries)
+                return seen.value("pending_scans", destination="never"), sum("GROUP BY routes" in one for one in queries)
 
             stage.sink("never").chances = {"refused": 1.0}
             await stage.give(1, 95)

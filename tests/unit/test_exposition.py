@@ -41,7 +41,11 @@ def snapshot(text: str = HOSTILE) -> Snapshot:
     )
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")))
+LINE_ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+"""The parsers take some of these for ends of lines; no name of a config holds any."""
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters=LINE_ENDS)))
 def test_any_text_in_a_label_comes_back_as_it_was(text: str) -> None:
     metric = Metric("some", "gauge", 'Back \\ slash, "quotes".', ("a", "b"), lambda _: [((text, "x"), 1.5)])
     for openmetrics in (False, True):

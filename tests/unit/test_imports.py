@@ -70,6 +70,16 @@ def test_the_exporter_loads_the_webhooks_client_only_to_send() -> None:
     assert not modules & {"httpx", "httpcore", "certifi", "urllib.request"}
 
 
+def test_the_endpoint_is_loaded_only_where_a_config_asks_for_it() -> None:
+    script = "import json, sys, scribe_export.cli.run; print(json.dumps(sorted(sys.modules)))"
+    modules = loaded("-c", script)
+    assert {name for name in modules if name.startswith("scribe_export.endpoint")} == {
+        "scribe_export.endpoint",
+        "scribe_export.endpoint.address",
+    }
+    assert "prometheus_client" not in modules
+
+
 @pytest.mark.parametrize(("kind", "name"), INSTALLED, ids=lambda value: value)
 def test_a_connector_loads_its_own_vendors_libraries_and_no_others(tmp_path: Path, kind: str, name: str) -> None:
     options = ENTRIES.get(f"{name} {kind[:-1]}") or ENTRIES.get(name)

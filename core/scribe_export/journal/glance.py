@@ -8,8 +8,9 @@ from typing import Any
 from scribe_export.journal.database import PAGE_SIZE, Database
 from scribe_export.journal.dead import dead_counts
 from scribe_export.journal.ingest import NO_DESTINATION, last_seq
-from scribe_export.journal.oldest import Oldest, Unsealed
+from scribe_export.journal.oldest import Oldest
 from scribe_export.journal.status import last_error
+from scribe_export.journal.unsealed import Unsealed, Waiting
 
 _SEALED = "SELECT destination, sum(count), sum(size) FROM batch WHERE state='open' GROUP BY destination"
 _HELD = "SELECT (SELECT min(seq) FROM body), (SELECT max(seq) FROM body)"
@@ -74,18 +75,18 @@ class Glancer:
         `counted` are the destinations of which somebody else knows how much waits.
         """
         run = db.connection.execute
+        rows = run(
+            "SELECT id, name, state, sealed_seq, delivered, delivered_bytes, breaker, paused FROM destination ORDER BY id"
+        ).fetchall()
+        if not self._unsealed.counted(db, {row[0]: row[3] for row in rows if row[0] not in counted}):
+            return None
+        if not all(self._oldest.found(db, row[0]) for row in rows):
+            return None
         dead = dead_counts(db) if db.folder else {}  # in memory they are on their way to where they are kept
         sealed = {destination: (count, size) for destination, count, size in run(_SEALED)}
-        found, whole = [], True
-        for number, name, state, sealed_seq, delivered, size, breaker, paused in run(
-            "SELECT id, name, state, sealed_seq, delivered, delivered_bytes, breaker, paused FROM destination ORDER BY id"
-        ).fetchall():
-            waiting: tuple[int, int] | None = (0, 0)
-            if number not in counted:
-                waiting = self._unsealed.counted(db, number, sealed_seq)
-            if not self._oldest.found(db, number) or waiting is None:
-                whole = False
-                continue
+        found = []
+        for number, name, state, _, delivered, size, breaker, paused in rows:
+            waiting = self._unsealed.waiting[number] if number not in counted else Waiting(0, 0)
             in_batches = sealed.get(number, (0, 0)) if number not in counted else (0, 0)
             kept = json.loads(breaker)
             found.append(
@@ -96,16 +97,14 @@ class Glancer:
                     delivered=delivered,
                     delivered_bytes=size,
                     dead=dead.get(number, 0),
-                    waiting=waiting[0] + in_batches[0],
-                    size=waiting[1] + in_batches[1],
+                    waiting=waiting.count + in_batches[0],
+                    size=waiting.size + in_batches[1],
                     oldest=self._oldest.age(db, number),
                     breaker=kept,
                     paused=bool(paused),
                     last_error=last_error(db.connection, number, kept),
                 )
             )
-        if not whole:
-            return None
         names = {row.id: row.name for row in found} | {NO_DESTINATION: ""}
         meta = dict(run("SELECT key, value FROM meta WHERE key IN ('duplicates', 'conflicts', 'unrouted')").fetchall())
         first, last = run(_HELD).fetchone()

@@ -1,6 +1,4 @@
-"""Which scan waits longest for a destination, and how much waits there, found without going through all that waits."""
-
-from dataclasses import dataclass
+"""Which scan waits longest for a destination, found without going through all that waits."""
 
 from scribe_export.journal.database import Database
 from scribe_export.journal.ingest import last_seq
@@ -43,32 +41,3 @@ class Oldest:
             "SELECT at FROM scan WHERE seq >= ? ORDER BY seq LIMIT 1", (self._waiting[destination],)
         ).fetchone()
         return max(0.0, db.clock.now() - row[0]) if row else None
-
-
-@dataclass(slots=True)
-class _Counted:
-    after: int
-    upto: int
-    count: int = 0
-    size: int = 0
-
-
-class Unsealed:
-    """How much waits beyond the last seal of a destination that seals nothing: what was counted is not counted again."""
-
-    def __init__(self) -> None:
-        self._counted: dict[int, _Counted] = {}
-
-    def counted(self, db: Database, destination: int, sealed_seq: int) -> tuple[int, int] | None:
-        """Count on: scans and their bytes, or None if there are more to count."""
-        counted = self._counted.get(destination)
-        if counted is None or counted.after != sealed_seq:
-            counted = self._counted[destination] = _Counted(sealed_seq, sealed_seq)
-        newest = last_seq(db)
-        end = min(newest, counted.upto + SLICE)
-        count, size = db.connection.execute(
-            "SELECT count(*), coalesce(sum(size), 0) FROM scan WHERE seq > ? AND seq <= ? AND routes & ?",
-            (counted.upto, end, 1 << destination),
-        ).fetchone()
-        counted.upto, counted.count, counted.size = end, counted.count + count, counted.size + size
-        return (counted.count, counted.size) if end == newest else None

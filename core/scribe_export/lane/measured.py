@@ -1,8 +1,10 @@
 """What a lane does, counted while it does it; the counts begin at 0 with the process."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from scribe_export.claims import ClaimStore
 from scribe_export.clock import Clock
@@ -20,6 +22,7 @@ OUTCOMES = (
     "delivered", "partial", "transient", "throttled", "misconfigured", "rejected", "bug", "refused", "claim_waits",
 )  # fmt: skip
 """Of attempts: ``refused`` and ``claim_waits`` ended before anything was written."""
+_RECEIVED_AT = attrgetter("received_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,14 @@ class LaneMeter:
         return outcome
 
     def _delivered(self, records: Sequence[Record]) -> None:
-        """Confirmed just now. Those journalled in one commit share a moment, and mostly are a whole batch."""
-        now = self._clock.now()
-        if records and records[0].received_at == records[-1].received_at:
-            self.ages.observe(max(0.0, now - records[0].received_at), len(records))
-            return
-        for record in records:
-            self.ages.observe(max(0.0, now - record.received_at))
+        """Confirmed just now. They are in the order of their commits, and those of one commit share a moment."""
+        now, start = self._clock.now(), 0
+        while start < len(records):
+            moment = records[start].received_at
+            whole = records[-1].received_at == moment
+            end = len(records) if whole else bisect_right(records, moment, start, key=_RECEIVED_AT)
+            self.ages.observe(max(0.0, now - moment), end - start)
+            start = end
 
     def ended(self, batch: SealedBatch, outcome: Outcome, followers: Sequence[SealedBatch]) -> None:
         """An attempt at the batch is over; `followers` are the batches that were made of it for another."""
