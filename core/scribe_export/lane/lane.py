@@ -2,9 +2,8 @@
 
 import functools
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, tzinfo
-from typing import Any
 
 import anyio
 import structlog
@@ -17,12 +16,13 @@ from scribe_export.interface import Sink
 from scribe_export.journal.batches import SealedBatch, batches, members_of, take_note
 from scribe_export.journal.bodies import Fetched, fetch_members, fetch_next
 from scribe_export.journal.database import Database
-from scribe_export.journal.destinations import DestinationRow, keep_breaker
+from scribe_export.journal.destinations import DestinationRow
 from scribe_export.journal.seal import seal
 from scribe_export.journal.store import Store
 from scribe_export.lane.backlog import Backlog, waiting_backlog
 from scribe_export.lane.cut import BatchBounds, group
 from scribe_export.lane.head import Head
+from scribe_export.lane.keeping import KeptBreaker
 from scribe_export.lane.measured import LaneMeter, Load
 from scribe_export.lane.queue import BatchQueue
 from scribe_export.lane.sending import Failed, Outcome, Refused, encode, keep_claims, prepare, takes_places
@@ -30,7 +30,7 @@ from scribe_export.lane.settling import Settlement, settlement
 from scribe_export.lane.waiting import Bell
 from scribe_export.model import Record
 from scribe_export.oversize import sealed_shape
-from scribe_export.patterns import BreakerSnapshot, CircuitBreaker, CircuitState, RetryPolicy
+from scribe_export.patterns import CircuitBreaker, CircuitState, RetryPolicy
 from scribe_export.redaction import redacted
 from scribe_export.tasks import plain_errors
 
@@ -82,9 +82,7 @@ class Lane:
         self._stopping = False
         self._loaded = False
         self._log = log.bind(destination=self.name)
-        self._saved_breaker = BreakerSnapshot(**row.breaker)
-        if row.breaker:
-            breaker.restore(**row.breaker)
+        self._kept = KeptBreaker(row, breaker)
 
     def journalled(self, count: int, size: int) -> None:
         """`count` scans of `size` bytes for this destination were committed."""
@@ -191,7 +189,7 @@ class Lane:
 
     async def _hold_open(self) -> None:
         self._log.warning("destination held", reason=self.breaker.reason)
-        await self._store.do(self._with_breaker(lambda _: None))
+        await self._store.do(self._kept.beside(lambda _: None))
         until = self._clock.monotonic() + max(self.breaker.remaining(), 1.0)
         while not self._stopping and (left := until - self._clock.monotonic()) > 0:
             await self._bell.wait(self._clock, left)
@@ -370,25 +368,12 @@ class Lane:
             self._log.warning("destination held", reason=self.breaker.reason)
 
     async def _commit(self, done: Settlement) -> list[SealedBatch]:
-        command = self._with_breaker(done.command)
+        command = self._kept.beside(done.command)
         while True:
             try:
                 return await self._store.do(command) or []
             except JournalFull as error:
                 await self._wait_for_room(error)
-
-    def _with_breaker(self, command: Callable[[Database], Any]) -> Callable[[Database], Any]:
-        """`command`, and the breaker's state with it if that has changed."""
-        snapshot = replace(self.breaker.snapshot(), failures=0)
-        if snapshot == self._saved_breaker:
-            return command
-        self._saved_breaker = snapshot
-
-        def both(db: Database) -> Any:
-            keep_breaker(db, self.id, asdict(snapshot))
-            return command(db)
-
-        return both
 
     async def _wait_for_room(self, error: JournalFull) -> None:
         self._log.warning("journal full, batch kept", reason=str(error))
