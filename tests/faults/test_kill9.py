@@ -77,6 +77,9 @@ def test_no_scan_is_lost_or_doubled_by_kills_at_any_moment(
             proxy.set(Mode.PASS)
             finished = pipeline.until_idle(within=240)
             status = pipeline.status()
+            counted = dict(
+                pipeline.query("SELECT destination, sum(amount) FROM usage WHERE unit='scans' GROUP BY destination")
+            )
 
     with capsys.disabled():
         print(f"\n{len(oracle.given)} scans, {seen}")
@@ -94,6 +97,9 @@ def test_no_scan_is_lost_or_doubled_by_kills_at_any_moment(
     assert not twice
     assert {name: (row.delivered, row.dead) for name, row in status.items()} == dict.fromkeys(
         destinations, (len(oracle.given), 0)
+    )
+    assert counted == dict.fromkeys(destinations, len(oracle.given)), (
+        "usage is counted with what it is of, or not at all"
     )
     assert all(delivered_meanwhile.values()), (
         f"{delivered_meanwhile}: some destination never got to work between the kills"
