@@ -14,6 +14,9 @@ _POLL = 0.25
 
 async def forget(exporter: Exporter, scan_id: str) -> Forgotten:
     """Forget a scan in the journal and in memory; raises `ScribeExportError` if that cannot be, saying why."""
+    if exporter.draining:
+        names = ", ".join(sorted(exporter.draining))
+        raise ScribeExportError(f"{names} is being drained, and nothing was forgotten; ask again later")
     until = exporter.clock.monotonic() + PATIENCE
     while True:
         try:
