@@ -218,6 +218,8 @@ def test_it_ends_with_the_exporter(tmp_path: Path) -> None:
         assert run.ended() == 0
         with pytest.raises(ConnectionError):
             site.get("/livez")
+        left = json.loads(pipeline.call("status", "--json").stdout)
+        assert (left["running"], left["sources"], left["journal"]["quota_bytes"]) == (False, {}, 2**30)
 
 
 def test_without_a_journal_on_disk_it_shows_the_same(tmp_path: Path, redis: LocalServer) -> None:

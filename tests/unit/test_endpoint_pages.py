@@ -189,6 +189,26 @@ def test_what_waits_for_a_destination_that_was_never_reached_is_counted_in_slice
     anyio.run(scenario)
 
 
+def test_a_destination_that_left_the_config_is_shown_with_its_backlog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        both = {"stays": {}, "left": {"batch": {"max_age": "1h"}}}
+        async with staged(tmp_path, monkeypatch, both) as stage:
+            stage.sink("left").chances = {"misconfigured": 1.0}
+            await stage.clock.advance(1.0)
+            await stage.give(1, 7)
+        async with staged(tmp_path, monkeypatch, {"stays": {}}) as stage, opened(stage) as pages:
+            seen = await scraped(pages)
+            assert (seen.value("orphaned", destination="left"), seen.value("orphaned", destination="stays")) == (1, 0)
+            assert seen.value("pending_scans", destination="left") == 7
+            assert seen.value("pending_bytes", destination="left") > 7 * 100
+            assert seen.value("oldest_pending_age_seconds", destination="left") >= 0
+            assert "left (not in the config)" in (await asked(pages, "/"))[1]
+
+    anyio.run(scenario)
+
+
 def test_a_page_with_a_fault_is_500_and_a_line_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,7 +84,7 @@ class Pages:
         return await self._made("page", _page)
 
     async def _made(self, what: str, make: Callable[[Snapshot], Answer]) -> Answer:
-        """The same answer for who ask soon after each other, so that asking without end takes little of the loop's time."""
+        """The same answer for those who ask soon after each other: asking without end takes little time of the loop."""
         answer, until = self._kept.get(what, (None, 0.0))
         if answer is not None and time.monotonic() < until:
             return answer
