@@ -9,6 +9,8 @@ from scribe_export.feed import Feed
 
 State = Literal["reading", "held", "stopped", "ended"]
 STATES: tuple[State, ...] = ("reading", "held", "stopped", "ended")
+SHOWN = 60.0
+"""Seconds after the wait for another try within which it would have failed again if it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def source_states(feeds: Iterable[Feed], clock: Clock) -> list[SourceState]:
 
 def _state(feed: Feed, moment: float) -> SourceState:
     hearing = feed.hearing
-    held = hearing.failing_since is not None and not hearing.calm(moment)
+    held = hearing.failing_since is not None and moment < hearing.retry_at + SHOWN
     state: State = "stopped" if feed.failed else "ended" if feed.ended else "held" if held else "reading"
     reason = feed.failed or (hearing.reason if state == "held" else "")
     ago = None if hearing.took_at is None else moment - hearing.took_at

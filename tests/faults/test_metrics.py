@@ -55,12 +55,7 @@ class Watched:
 
     def until(self, name: str, at_least: float, **labels: str) -> None:
         """Scrape until a value is as high as that."""
-
-        def reached() -> bool:
-            self.seen = self.site.scrape()
-            return self.seen.has(name, **labels) and self.seen.value(name, **labels) >= at_least
-
-        until(reached, what=f"{name} {labels} of {at_least}", seen=lambda: self.site.get("/metrics").text[-4000:])
+        self.seen = self.site.until(name, at_least, **labels)
 
     def status(self) -> Any:
         return json.loads(self.pipeline.call("status", "--json").stdout)
@@ -129,6 +124,7 @@ def test_what_the_journal_counts_goes_on_over_a_kill(tmp_path: Path, proxy: Prox
         assert watched.seen.value("journal_scans_total") == 35
 
 
+@pytest.mark.slow
 def test_a_full_quota_is_seen_and_does_not_make_it_unready(tmp_path: Path, proxy: Proxy) -> None:
     destinations = {"cache": destination(proxy, "quota")["cache"]}
     journal = {"quota": "16MiB", "max_record": "1MiB"}

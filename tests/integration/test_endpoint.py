@@ -14,7 +14,7 @@ from support.filed import FILES, all_filed
 from support.oracle import small_scan
 from support.pipeline import Pipeline, until
 from support.redis_looks import client, new_name
-from support.scrape import PREFIX, Scrape, Site, families
+from support.scrape import PREFIX, Site, families
 
 from scribe_export.endpoint.catalogue import CATALOGUE
 from scribe_export.endpoint.server import MAX_CONNECTIONS
@@ -65,12 +65,7 @@ def test_prometheus_own_parser_reads_every_metric_as_it_is_documented(site: Site
 
 
 def test_the_metrics_tell_what_came_and_where_it_went(pipeline: Pipeline, site: Site) -> None:
-    def settled() -> Scrape | None:
-        seen = site.scrape()
-        return seen if seen.value("delivered_scans_total", destination="files") == 3 else None
-
-    until(lambda: settled() is not None, what="settling")
-    seen = site.scrape()
+    seen = site.until("delivered_scans_total", 3, destination="files")
     size = sum(len(small_scan(number)) for number in (1, 2, 3))
     assert seen.value("delivered_bytes_total", destination="files") == size
     assert seen.value("pending_scans", destination="files") == 0
@@ -223,6 +218,8 @@ def test_it_ends_with_the_exporter(tmp_path: Path) -> None:
         assert run.ended() == 0
         with pytest.raises(ConnectionError):
             site.get("/livez")
+        left = json.loads(pipeline.call("status", "--json").stdout)
+        assert (left["running"], left["sources"], left["journal"]["quota_bytes"]) == (False, {}, 2**30)
 
 
 def test_without_a_journal_on_disk_it_shows_the_same(tmp_path: Path, redis: LocalServer) -> None:
@@ -241,9 +238,8 @@ def test_without_a_journal_on_disk_it_shows_the_same(tmp_path: Path, redis: Loca
         for body in (*(small_scan(number) for number in range(1, 6)), b"{}"):
             connection.xadd(name, {"document": body})
         site = Site.of(run)
-        until(lambda: site.scrape().value("delivered_scans_total", destination="letters") == 1, what="a letter")
-        until(lambda: site.scrape().value("delivered_scans_total", destination="files") == 5, what="delivering")
-        seen = site.scrape()
+        site.until("delivered_scans_total", 1, destination="letters")
+        seen = site.until("delivered_scans_total", 5, destination="files")
         assert seen.value("unplaced_dead_lettered_total", class_="invalid") == 1
         assert (seen.value("journal_wal_bytes"), seen.value("journal_full")) == (0, 0)
         assert seen.value("source_taken_total", source="queue") == 6

@@ -7,7 +7,7 @@ from typing import Self
 
 from prometheus_client import Metric, parser
 from prometheus_client.openmetrics import parser as open_parser
-from support.pipeline import Run
+from support.pipeline import Run, until
 
 PREFIX = "scribe_export_"
 
@@ -55,6 +55,22 @@ class Site:
         assert page.status == 200, page
         return Scrape(families(page.text))
 
+    def until(self, name: str, at_least: float, **labels: str) -> "Scrape":
+        """The metrics as soon as a value is as high as that; `labels` in the order in which they stand there."""
+        start = PREFIX + name + "{" + ",".join(f'{label}="{text}"' for label, text in labels.items()) + "} "
+        start = start.replace("{}", "")
+        text = ""
+
+        def reached() -> bool:
+            # Parsing it all, over and over, would take the time that the exporter needs.
+            nonlocal text
+            text = self.get("/metrics").text
+            found = [line for line in text.splitlines() if line.startswith(start)]
+            return bool(found) and float(found[0].removeprefix(start)) >= at_least
+
+        until(reached, what=f"{start}>= {at_least}", seen=lambda: text[-4000:])
+        return Scrape(families(text))
+
     def ready(self) -> bool:
         """Whether it is ready, as an orchestrator asks it."""
         return self.get("/readyz").status == 200
@@ -79,7 +95,3 @@ class Scrape:
     def value(self, name: str, **labels: str) -> float:
         """One value; KeyError if it is not there."""
         return self._values[name, frozenset((key.rstrip("_"), text) for key, text in labels.items())]
-
-    def has(self, name: str, **labels: str) -> bool:
-        """Whether there is such a value."""
-        return (name, frozenset((key.rstrip("_"), text) for key, text in labels.items())) in self._values

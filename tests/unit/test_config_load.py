@@ -21,8 +21,9 @@ from support.fake_connectors import (
     StoreOptions,
 )
 
-from scribe_export.config import Config, check_room, load, schema, starter
+from scribe_export.config import Config, check_room, journal_quota, load, schema, starter
 from scribe_export.config.scalars import resolve
+from scribe_export.endpoint.address import Address
 from scribe_export.errors import ConfigError
 from scribe_export.options import Secret, check_url
 
@@ -300,3 +301,22 @@ def test_any_other_host_is_fine(url: str) -> None:
 def test_a_port_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="port must be a number"):
         check_url("http://localhost:80a")
+
+
+def test_the_quota_is_known_of_a_file_that_is_wrong_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "export.yaml"
+    path.write_text("journal: {quota: 20MiB, max_record: 1MiB}\ndestinations: {a: {type: nonsense}}\n")
+    assert journal_quota(path) == 20 * 2**20
+    path.write_text("journal:\n")
+    assert journal_quota(path) == 10 * 2**30
+    path.write_text('journal: {quota: "${QUOTA_THAT_NOBODY_SET}"}\n')
+    assert journal_quota(path, environ={}) is None
+
+
+def test_where_to_listen_is_read_and_nowhere_is_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "export.yaml"
+    rest = 'destinations: {a: {type: file, directory: ./a, key: "a/{scan_id}.json"}}\n'
+    path.write_text(rest)
+    assert load(path).http is None
+    path.write_text(f'http: "[::1]:9464"\n{rest}')
+    assert load(path).http == Address("::1", 9464)

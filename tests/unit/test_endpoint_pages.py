@@ -138,16 +138,21 @@ def test_a_slow_journal_is_shown_as_it_was_and_read_once_for_all_who_ask(
     anyio.run(scenario)
 
 
-def test_a_reading_serves_for_many_times_what_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "SPARING", 1e9)
-
+def test_an_answer_serves_for_many_times_what_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage, opened(stage) as pages:
-            assert (await scraped(pages)).value("journal_scans_total") == 0
-            await stage.give(1, 5)
-            assert (await scraped(pages)).value("journal_scans_total") == 0
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage:
+            monkeypatch.setattr(reading, "SPARING", 1e9)
+            async with opened(stage) as sparing:
+                assert (await scraped(sparing)).value("journal_scans_total") == 0
+                await stage.give(1, 5)
+                assert (await scraped(sparing)).value("journal_scans_total") == 0
+                sparing._kept.clear()
+                assert (await scraped(sparing)).value("journal_scans_total") == 0
             monkeypatch.setattr(reading, "SPARING", 0.0)
-            assert (await scraped(pages)).value("journal_scans_total") == 5
+            async with opened(stage) as wasteful:
+                assert (await scraped(wasteful)).value("journal_scans_total") == 5
+                await stage.give(6, 7)
+                assert (await scraped(wasteful)).value("journal_scans_total") == 7
 
     anyio.run(scenario)
 
@@ -170,7 +175,9 @@ def test_what_waits_for_a_destination_that_was_never_reached_is_counted_in_slice
                 connection.set_trace_callback(queries.append)
                 seen = await scraped(pages)
                 connection.set_trace_callback(None)
-                return seen.value("pending_scans", destination="never"), sum("GROUP BY routes" in one for one in queries)
+                return seen.value("pending_scans", destination="never"), sum(
+                    "GROUP BY routes" in one for one in queries
+                )
 
             stage.sink("never").chances = {"refused": 1.0}
             await stage.give(1, 95)
@@ -178,6 +185,26 @@ def test_what_waits_for_a_destination_that_was_never_reached_is_counted_in_slice
             assert pending == 95
             assert slices <= 11
             assert (await counted())[1] <= 1
+
+    anyio.run(scenario)
+
+
+def test_a_destination_that_left_the_config_is_shown_with_its_backlog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        both = {"stays": {}, "left": {"batch": {"max_age": "1h"}}}
+        async with staged(tmp_path, monkeypatch, both) as stage:
+            stage.sink("left").chances = {"misconfigured": 1.0}
+            await stage.clock.advance(1.0)
+            await stage.give(1, 7)
+        async with staged(tmp_path, monkeypatch, {"stays": {}}) as stage, opened(stage) as pages:
+            seen = await scraped(pages)
+            assert (seen.value("orphaned", destination="left"), seen.value("orphaned", destination="stays")) == (1, 0)
+            assert seen.value("pending_scans", destination="left") == 7
+            assert seen.value("pending_bytes", destination="left") > 7 * 100
+            assert seen.value("oldest_pending_age_seconds", destination="left") >= 0
+            assert "left (not in the config)" in (await asked(pages, "/"))[1]
 
     anyio.run(scenario)
 

@@ -15,7 +15,7 @@ from scribe_export.arrivals import Arrivals
 from scribe_export.errors import JournalFull
 from scribe_export.journal import settle
 from scribe_export.journal.ingest import NO_DESTINATION, Ingested, NewScan
-from scribe_export.journal.requests import accept, fail, finish
+from scribe_export.journal.requests import NewRequest, accept, accept_from, fail, finish
 from scribe_export.journal.store import Store
 from scribe_export.journal.tally import MAX_CLASSES, Tally
 from scribe_export.lane.measured import OUTCOMES, LaneMeter
@@ -160,6 +160,11 @@ def test_requests_are_counted_as_they_end(tmp_path: Path) -> None:
             finish(db, "a", seq=None, answer=b"")
             fail(db, "b", "why")
         assert dict(db.tally.requests) == {"done": 1, "failed": 1}
+        with db.transaction():
+            wrong = NewRequest("d", request, b"{}", invalid="no such signal")
+            accept_from(db, [NewRequest("e", request, b"{}"), wrong], source="asks", replies=False)
+        assert dict(db.tally.refused) == {"asks": 1}
+        assert dict(db.tally.dead) == {(NO_DESTINATION, "request"): 1}
 
 
 def test_classes_without_end_are_counted_as_one() -> None:

@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,8 +42,14 @@ def _resident(_: Snapshot) -> Iterator[Sample]:
         yield (), pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@cache
+def release() -> str:
+    """Of scribe-export."""
+    return version("scribe-export")
+
+
 def _build(snapshot: Snapshot) -> Iterator[Sample]:
-    yield (version("scribe-export"), platform.python_version(), snapshot.pipeline), 1
+    yield (release(), platform.python_version(), snapshot.pipeline), 1
 
 
 METRICS = (

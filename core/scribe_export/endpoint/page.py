@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib.metadata import version
 
 from scribe_export.cli.printable import printable
+from scribe_export.endpoint.of_the_journal import release
 from scribe_export.endpoint.snapshot import DestinationView, Snapshot, SourceView
 from scribe_export.sizes import shown_size
 
@@ -38,7 +38,7 @@ def page(snapshot: Snapshot) -> str:
 </head>
 <body>
 <h1>{name}</h1>
-<p>scribe-export {escape(version("scribe-export"))}, {"ready" if snapshot.ready else _bad("stopping")}. Journal:
+<p>scribe-export {escape(release())}, {"ready" if snapshot.ready else _bad("stopping")}. Journal:
 {shown_size(journal.used)}, {share}{", " + _bad(_text(journal.full) + ": sources pause") if journal.full else ""}.
 {journal.scans} scans journalled, {journal.duplicates} duplicates, {journal.conflicts} conflicts,
 {journal.unrouted} unrouted, {journal.unplaced} bodies that were no scans.</p>

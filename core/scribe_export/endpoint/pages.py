@@ -1,5 +1,6 @@
 """Which path shows what."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
@@ -8,7 +9,8 @@ import msgspec
 from scribe_export.endpoint.catalogue import CATALOGUE
 from scribe_export.endpoint.exposition import CONTENT_TYPE, OPEN_CONTENT_TYPE, exposed
 from scribe_export.endpoint.page import HEADERS, page
-from scribe_export.endpoint.reading import NotRead, Reader
+from scribe_export.endpoint.reading import NotRead, Reader, spared_until
+from scribe_export.endpoint.snapshot import Snapshot
 from scribe_export.endpoint.wire import Answer, Refused, Request
 from scribe_export.exporter import Exporter
 from scribe_export.status_document import status_document
@@ -23,6 +25,7 @@ class Pages:
         self._exporter: Exporter | None = None
         self._reader: Reader | None = None
         self._why_not = _STARTING
+        self._kept: dict[str, tuple[Answer, float]] = {}
         self._by_path: Mapping[str, Callable[[Request], Awaitable[Answer]]] = {
             "/": self._page,
             "/livez": self._livez,
@@ -38,6 +41,7 @@ class Pages:
     def closed(self) -> None:
         """It has stopped."""
         self._exporter = self._reader = None
+        self._kept.clear()
         self._why_not = "the exporter has stopped"
 
     async def answer(self, request: Request) -> Answer:
@@ -69,25 +73,46 @@ class Pages:
         return Answer("ok\n")
 
     async def _metrics(self, request: Request) -> Answer:
-        openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")
-        text = exposed(CATALOGUE, await self._read.snapshot(), openmetrics=openmetrics)
-        return Answer(text, content_type=OPEN_CONTENT_TYPE if openmetrics else CONTENT_TYPE)
+        if "application/openmetrics-text" in request.headers.get("accept", ""):
+            return await self._made("openmetrics", _openmetrics)
+        return await self._made("metrics", _metrics)
 
     async def _status(self, _: Request) -> Answer:
-        seen = await self._read.snapshot()
-        sources = [view.state for view in seen.sources]
-        document = status_document(seen.status, used=seen.journal.used, quota=seen.journal.quota, sources=sources)
-        return Answer(msgspec.json.encode(document).decode() + "\n", content_type="application/json")
+        return await self._made("status", _status)
 
     async def _page(self, _: Request) -> Answer:
-        text = page(await self._read.snapshot())
-        return Answer(text, content_type="text/html; charset=utf-8", headers=HEADERS)
+        return await self._made("page", _page)
 
-    @property
-    def _read(self) -> Reader:
+    async def _made(self, what: str, make: Callable[[Snapshot], Answer]) -> Answer:
+        """The same answer for those who ask soon after each other: asking without end takes little time of the loop."""
+        answer, until = self._kept.get(what, (None, 0.0))
+        if answer is not None and time.monotonic() < until:
+            return answer
         if self._reader is None:
             raise NotRead
-        return self._reader
+        seen = await self._reader.snapshot()
+        began = time.perf_counter()
+        answer = make(seen)
+        self._kept[what] = (answer, spared_until(time.perf_counter() - began))
+        return answer
+
+
+def _metrics(seen: Snapshot) -> Answer:
+    return Answer(exposed(CATALOGUE, seen), content_type=CONTENT_TYPE)
+
+
+def _openmetrics(seen: Snapshot) -> Answer:
+    return Answer(exposed(CATALOGUE, seen, openmetrics=True), content_type=OPEN_CONTENT_TYPE)
+
+
+def _status(seen: Snapshot) -> Answer:
+    sources = [view.state for view in seen.sources]
+    document = status_document(seen.status, used=seen.journal.used, quota=seen.journal.quota, sources=sources)
+    return Answer(msgspec.json.encode(document).decode() + "\n", content_type="application/json")
+
+
+def _page(seen: Snapshot) -> Answer:
+    return Answer(page(seen), content_type="text/html; charset=utf-8", headers=HEADERS)
 
 
 def _unavailable(why: str) -> Answer:

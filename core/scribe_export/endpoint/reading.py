@@ -22,17 +22,22 @@ SPARING = 20.0
 """A reading serves for this many times what it took, so that they take a twentieth of the journal's time at most."""
 
 
+def spared_until(took: float) -> float:
+    """Until which moment, monotonic, something that took so many seconds is not done again."""
+    return time.monotonic() + SPARING * took
+
+
 class NotRead(Exception):
     """The journal did not answer in time, and was never read before."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """`at` is monotonic, `took` seconds of the store's thread."""
+    """`at` and `until`, when it has served its time, are monotonic."""
 
     glance: JournalGlance
     at: float
-    took: float
+    until: float
 
 
 class Reader:
@@ -93,7 +98,7 @@ class Reader:
 
     async def _reading(self) -> _Reading:
         last = self._last
-        if last is not None and time.monotonic() - last.at < SPARING * last.took:
+        if last is not None and time.monotonic() < last.until:
             return last
         if self._under_way is None:
             self._under_way = anyio.Event()
@@ -119,7 +124,7 @@ class Reader:
         try:
             while glance is None:
                 glance = await self._exporter.store.do(look)
-            self._last = _Reading(glance, time.monotonic(), took)
+            self._last = _Reading(glance, time.monotonic(), spared_until(took))
         except JournalError as error:
             log.debug("journal not read", reason=str(error))  # who works with it says so
         except Exception:
