@@ -40,7 +40,7 @@ def forget(pipeline: Pipeline, scan_id: str) -> dict[str, Any]:
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     """A folder that gets each scan, and one that waits for batches of hours."""
-    destinations = {
+    destinations: dict[str, dict[str, Any]] = {
         "archive": {**FOLDER, "directory": str(tmp_path / "archive")},
         "lake": {**RANGE, "directory": str(tmp_path / "lake"), "batch": {"max_age": "2h"}},
     }
