@@ -75,20 +75,32 @@ Size = Annotated[
 """Bytes; in YAML a number with its unit."""
 
 
-_METADATA_HOSTS = {"metadata.google.internal", "metadata", "instance-data"}
+_METADATA_HOSTS = {"metadata.google.internal", "metadata.goog", "metadata", "instance-data"}
 _METADATA_NETWORKS = [ip_network(net) for net in ("169.254.0.0/16", "fd00:ec2::/32", "100.100.100.200/32")]
+# IPv6 addresses that end in one of IPv4: compatible, translated (RFC 7915) and behind NAT64 (RFC 6052).
+_WITH_IPV4 = [ip_network(net) for net in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def _address(host: str) -> IPv4Address | IPv6Address | None:
+def _addresses(host: str) -> list[IPv4Address | IPv6Address]:
+    """The address that a host is, and the one of IPv4 within it; none for a name. Raises ValueError."""
     try:
         address = ip_address(host)
     except ValueError:
+        if not _HOST_NAME.fullmatch(host):
+            # Other writings of a name and of its dots become the same name to whoever connects.
+            raise ValueError("the host must be plain ASCII; write an international name in its xn-- form") from None
         try:
             # 2852039166 and 0xA9FEA9FE are 169.254.169.254 to whoever connects.
-            return IPv4Address(inet_aton(host))
+            return [IPv4Address(inet_aton(host))]
         except OSError:
-            return None
-    return getattr(address, "ipv4_mapped", None) or address
+            return []
+    if isinstance(address, IPv4Address):
+        return [address]
+    inner = address.ipv4_mapped or address.sixtofour
+    if any(address in network for network in _WITH_IPV4):
+        inner = IPv4Address(int(address) & 0xFFFFFFFF)
+    return [address, inner] if inner else [address]
 
 
 def check_url(value: str, schemes: tuple[str, str] = ("http", "https")) -> str:
@@ -104,8 +116,9 @@ def check_url(value: str, schemes: tuple[str, str] = ("http", "https")) -> str:
     if parts.username or parts.password:
         raise ValueError("must not hold a user or password; use the options made for them")
     host = parts.hostname.rstrip(".").lower()
-    address = _address(host)
-    if host in _METADATA_HOSTS or (address and any(address in network for network in _METADATA_NETWORKS)):
+    if host in _METADATA_HOSTS or any(
+        address in network for address in _addresses(host) for network in _METADATA_NETWORKS
+    ):
         raise ValueError("names a metadata service, which holds credentials; no connector may call it")
     return value.rstrip("/")
 

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from support.command_line import scan
 from support.pipeline import Pipeline, until
+
+from scribe_export.cli.main import main
 
 MARK = "forget-me-7f3a9c"
 FOLDER = {"type": "file", "key": "scans/{scan_id}.json"}
@@ -23,16 +26,21 @@ def holding(folder: Path, mark: str = MARK) -> list[str]:
     ]
 
 
+def call(pipeline: Pipeline, words: str, *more: str) -> Result:
+    """One command, in this process."""
+    return CliRunner().invoke(main, [*words.split(), str(pipeline.path), *more])
+
+
 def send(pipeline: Pipeline, *bodies: str) -> None:
     path = pipeline.folder / "scans.jsonl"
     path.write_text("".join(f"{one}\n" for one in bodies))
-    done = pipeline.call("send", str(path))
-    assert done.returncode == 0, done.stderr
+    done = call(pipeline, "send", str(path))
+    assert done.exit_code == 0, done.output
 
 
 def forget(pipeline: Pipeline, scan_id: str) -> dict[str, Any]:
-    done = pipeline.call("forget", scan_id, "--yes", "--json")
-    assert done.returncode == 0, done.stderr
+    done = call(pipeline, "forget", scan_id, "--yes", "--json")
+    assert done.exit_code == 0, done.output
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
@@ -40,7 +48,7 @@ def forget(pipeline: Pipeline, scan_id: str) -> dict[str, Any]:
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     """A folder that gets each scan, and one that waits for batches of hours."""
-    destinations = {
+    destinations: dict[str, dict[str, Any]] = {
         "archive": {**FOLDER, "directory": str(tmp_path / "archive")},
         "lake": {**RANGE, "directory": str(tmp_path / "lake"), "batch": {"max_age": "2h"}},
     }
@@ -70,17 +78,18 @@ def test_beside_a_running_exporter_its_bytes_leave_every_file_and_others_arrive(
     ]
     assert forget(pipeline, "3")["bodies"] == 1
     assert holding(pipeline.state) == []
+    assert json.loads(call(pipeline, "audit verify", "--json").stdout)["sound"] is True
     run.terminate()
     assert run.ended() == 0
     assert pipeline.until_idle().returncode == 0
     assert ids_at(tmp_path / "lake") == ["1", "4"]
     assert ids_at(tmp_path / "archive") == ["1", "2", "3", "4"]
     assert holding(pipeline.state) == []
-    trace = pipeline.call("trace", "2").stdout
+    trace = call(pipeline, "trace", "2").stdout
     assert "journal: forgotten" in trace
-    verified = pipeline.call("audit verify", "--json")
+    verified = call(pipeline, "audit verify", "--json")
     assert json.loads(verified.stdout)["sound"] is True
-    assert " forgotten - 2 (as 2, answer by an operator: 1 bodies" in pipeline.call("audit export").stdout
+    assert " forgotten - 2 (as 2, answer by an operator: 1 bodies" in call(pipeline, "audit export").stdout
 
 
 def test_a_body_that_left_long_ago_leaves_the_free_pages_too(pipeline: Pipeline) -> None:
@@ -103,10 +112,10 @@ def test_twice_is_fine_and_what_never_came_is_said(pipeline: Pipeline) -> None:
     assert (first["versions"], first["bodies"], first["dead_letters"]) == (2, 2, 2)
     assert (second["versions"], second["bodies"], second["dead_letters"]) == (2, 0, 0)
     assert holding(pipeline.state) == []
-    unknown = pipeline.call("forget", "99", "--yes")
-    assert (unknown.returncode, unknown.stdout) == (1, "")
+    unknown = call(pipeline, "forget", "99", "--yes")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
     assert "scan 99 is not known here" in unknown.stderr
-    assert pipeline.call("forget", "1", "--json").returncode == 2
+    assert call(pipeline, "forget", "1", "--json").exit_code == 2
     assert pipeline.until_idle().returncode == 0
     assert pipeline.status()["archive"].delivered == 0
 
@@ -124,9 +133,9 @@ def test_older_journals_in_the_folder_are_named(pipeline: Pipeline) -> None:
     send(pipeline, scan(1, mark=MARK))
     kept = pipeline.state / "journal.db.damaged-20260301T120000"
     kept.write_bytes(pipeline.journal.read_bytes())
-    asked = pipeline.call("forget", "1")
-    assert (asked.returncode, "Forget scan 1 for good (waiting: archive lake)?" in asked.stderr) == (1, True)
-    done = pipeline.call("forget", "1", "--yes")
-    assert done.returncode == 0
+    asked = call(pipeline, "forget", "1")
+    assert (asked.exit_code, "Forget scan 1 for good (waiting: archive lake)?" in asked.stderr) == (1, True)
+    done = call(pipeline, "forget", "1", "--yes")
+    assert done.exit_code == 0
     assert f"{kept} may hold it still" in done.stdout
     assert holding(pipeline.state) == [kept.name]

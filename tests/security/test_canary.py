@@ -24,6 +24,7 @@ from support.secret_slots import Slot, merged, plain_texts, secret_slots
 
 from scribe_export import config as configuration
 from scribe_export.cli.main import main
+from scribe_export.config import Built
 from scribe_export.config.outer import Outer
 from scribe_export.errors import ConfigError
 
@@ -64,7 +65,7 @@ def test_no_mistake_beside_a_secret_tells_it(
             said += str(error)
         else:
             said += repr(loaded) + str(vars(loaded) if hasattr(loaded, "__dict__") else "")
-            options = [*loaded.sources.values(), *loaded.destinations.values()]
+            options: list[Built[Any]] = [*loaded.sources.values(), *loaded.destinations.values()]
             said += repr([built.options.model_dump() for built in options])
             said += repr([built.options.model_dump_json() for built in options])
     assert said

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.records import body, record
 
-from scribe_export.errors import Rejected
+from scribe_export.errors import InvalidScan, Rejected
 from scribe_export.keys import KeyTemplate, path_safe
 from scribe_export.model import Record
 
@@ -70,6 +70,21 @@ def test_no_two_scans_share_a_key_and_none_leaves_the_prefix(one: str, other: st
     assert (key == template.render(second)) == (one == other)
     assert key.startswith(template.prefix)
     assert posixpath.normpath(key) == key
+
+
+@given(any_text, any_text, scan_ids)
+def test_no_field_of_a_scans_content_leaves_the_prefix_or_makes_a_folder(material: str, signal: str, one: str) -> None:
+    template = KeyTemplate.parse("scans/{material}/{signal_type}/{scan_id}.json")
+    content = {"materials": [{"material": material, "similarity": 0.9}]}
+    raw = body(1, config={"signal_type": signal}, interpretation={"pattern_matches": content})
+    try:
+        key = template.render(record(1, raw, scan_id=one))
+    except (InvalidScan, Rejected):
+        return  # a lone surrogate: the whole scan is refused
+    assert key.startswith("scans/")
+    assert posixpath.normpath(key) == key
+    assert key.count("/") == 3
+    assert key.isascii()
 
 
 @given(scan_ids, scan_ids)

@@ -56,7 +56,9 @@ def open_in_memory(*, quota: int = DEFAULT_QUOTA, clock: Clock | None = None) ->
 
 def mark_damaged(path: Path, reason: str) -> None:
     """Leave word for the next start that the journal has to be recovered."""
-    (path / DAMAGE_MARK).write_text(reason, encoding="utf-8")
+    mark = path / DAMAGE_MARK
+    mark.touch(mode=0o600)
+    mark.write_text(reason, encoding="utf-8")
 
 
 def _sound(path: Path, quota: int, clock: Clock | None) -> tuple[Database, RecoveryReport | None]:

@@ -80,6 +80,7 @@ def _noted(folder: Path) -> Path | None:
 def _write_note(folder: Path, name: str) -> None:
     """Whole or not at all."""
     unfinished = folder / f"{RECOVERY_NOTE}.new"
+    unfinished.touch(mode=0o600)
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(name)
         file.flush()
@@ -139,6 +140,7 @@ def with_new_first_page(database: Database, damaged: Path) -> Path:
     The first page also says how long the file is (https://sqlite.org/fileformat2.html#in_header_database_size).
     """
     patched = _patched(damaged)
+    patched.touch(mode=0o600)
     shutil.copyfile(damaged, patched)
     database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with database.path.open("rb") as source:

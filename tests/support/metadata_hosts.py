@@ -1,0 +1,26 @@
+"""Ways to write the hosts of the clouds' metadata services, which hold credentials."""
+
+METADATA = (
+    "169.254.169.254",
+    "169.254.170.2",
+    "2852039166",
+    "0xA9FEA9FE",
+    "0xa9.0xfe.0xa9.0xfe",
+    "0251.0376.0251.0376",
+    "169.254.43518",
+    "169.254.169.254.",
+    "[::ffff:169.254.169.254]",
+    "[::a9fe:a9fe]",
+    "[::ffff:0:a9fe:a9fe]",
+    "[64:ff9b::a9fe:a9fe]",
+    "[2002:a9fe:a9fe::]",
+    "[fd00:ec2::254]",
+    "[FD00:0EC2:0::254]",
+    "100.100.100.200",
+    "metadata.google.internal.",
+    "METADATA.Google.internal",
+    "metadata.goog",
+    "\uff11\uff16\uff19.254.169.254",
+    "169\u3002254\u3002169\u3002254",
+    "%31%36%39.254.169.254",
+)
