@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 JSON = "application/x-amz-json-1.0"
 UNAVAILABLE = Answer(503, b'{"__type":"ServiceUnavailable","message":"try later"}', JSON)
 DENIED = Answer(403, b'{"__type":"AccessDeniedException","message":"no"}', JSON)
+VISIBILITY = 3.0
 
 
 @pytest.fixture
@@ -87,6 +88,8 @@ class TestFifoQueue(SqsFixtures):
 
 
 class TestMessagesReadBack(SourceContract):
+    lease = VISIBILITY
+
     @pytest.fixture
     def url(self, sqs: SQSClient) -> str:
         return new_queue(sqs, VisibilityTimeout="1")
@@ -100,7 +103,7 @@ class TestMessagesReadBack(SourceContract):
                 "endpoint_url": front.url,
                 "auth": {"access_key_id": servers.ACCESS_KEY, "secret_access_key": servers.SECRET_KEY},
                 "wait_time": 1,
-                "visibility_timeout": 3.0,
+                "visibility_timeout": VISIBILITY,
             }
         )
         return lambda *, once: SqsSource(options, Context("sqs", once=once))

@@ -62,17 +62,6 @@ async def first(found: AsyncIterator[Delivery]) -> Delivery:
 
 
 @in_loop
-async def test_what_is_not_journalled_stays_in_the_queue(sqs: SQSClient, front: Front) -> None:
-    url = new_queue(sqs)
-    fill(sqs, url, 5)
-    subject = source(url, front.url)
-    await subject.open()
-    delivery = await first(subject.deliveries(Journalled()))
-    await subject.close()
-    assert len(delivery.incoming) == QueueContents(sqs, url)._count() == 5
-
-
-@in_loop
 async def test_what_is_not_journalled_stays_hidden_longer_than_the_timeout_asked_for(
     sqs: SQSClient, front: Front
 ) -> None:

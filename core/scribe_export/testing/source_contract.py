@@ -22,7 +22,7 @@ from scribe_export.testing.destination import Faults
 from scribe_export.testing.expect import expect, innermost
 from scribe_export.testing.sealing import opened
 from scribe_export.testing.sink_fixtures import during, needs
-from scribe_export.testing.source_driver import Intake, Notes
+from scribe_export.testing.source_driver import Intake, Notes, Verdict
 
 Put = Callable[[int], Mapping[str, bytes]]
 
@@ -40,6 +40,8 @@ class SourceContract:
     """How often scans are put before a check reads them."""
     scans_a_round: ClassVar[int] = 3
     """How many each time; with few, a source yields several deliveries."""
+    lease: ClassVar[float] = 0.0
+    """Seconds for which the service hides what a process took that died, if the source does not wait for that itself."""
     patience: ClassVar[float] = 20.0
     """Seconds without a delivery after which a source is taken to have no more."""
 
@@ -102,24 +104,25 @@ class SourceContract:
 
     def test_what_was_not_committed_comes_again(self, source: MakeSource, put: Put) -> None:
         async def check() -> None:
-            there, notes = await self._fill(put), Notes()
-            first = await self._read(source, Intake(notes, commits=1, then="crash"))
+            notes = Notes()
+            there, committed = await self._taken_in_part(source, put, notes, "crash")
+            await anyio.sleep(self.lease)
             second = await self._read(source, Intake(notes))
-            lost = sorted(set(there) - set(first.committed) - set(second.committed))
+            lost = sorted(set(there) - set(committed) - set(second.committed))
             expect(
                 not lost, f"a crash before the commit lost {lost[:3]}: nothing may be skipped before it is committed"
             )
-            again = sorted(set(first.committed) & set(second.committed))
+            again = sorted(set(committed) & set(second.committed))
             expect(not again, f"{again[:3]} were committed and came again after a restart")
 
         anyio.run(check)
 
     def test_what_was_nacked_comes_again(self, source: MakeSource, put: Put) -> None:
         async def check() -> None:
-            there, notes = await self._fill(put), Notes()
-            first = await self._read(source, Intake(notes, commits=1, then="nack"), expected=Transient)
+            notes = Notes()
+            there, committed = await self._taken_in_part(source, put, notes, "nack", expected=Transient)
             second = await self._read(source, Intake(notes))
-            _expect_each_once(first.committed + second.committed, there, "all but the first delivery nacked")
+            _expect_each_once(committed + second.committed, there, "all but the first delivery nacked")
 
         anyio.run(check)
 
@@ -208,6 +211,26 @@ class SourceContract:
         for _ in range(self.rounds):
             there.update(await anyio.to_thread.run_sync(put, self.scans_a_round))
         return there
+
+    async def _taken_in_part(
+        self,
+        source: MakeSource,
+        put: Put,
+        notes: Notes,
+        verdict: Verdict,
+        *,
+        expected: type[Exception] | None = None,
+    ) -> tuple[Mapping[str, bytes], list[str]]:
+        """Put scans and commit the first delivery alone; what was put, and what was committed.
+
+        Where that one held all of them more are put, and the next delivery is not committed.
+        """
+        there = dict(await self._fill(put))
+        first = await self._read(source, Intake(notes, commits=1, then=verdict), expected=expected)
+        if not first.uncommitted:
+            there.update(await self._fill(put))
+            await self._read(source, Intake(notes, commits=0, then=verdict, stop_after=1), expected=expected)
+        return there, first.committed
 
     async def _read(self, source: MakeSource, intake: Intake, *, expected: type[Exception] | None = None) -> Intake:
         """`expected` is what the source may raise to be called again."""
