@@ -49,4 +49,5 @@ def test_the_corpus_comes_through_as_the_table_says(
         assert usage.exit_code == 1, run.log.read_text()[-3000:]
         check_letters(pipeline, carried.mixed, {"out": ()})
     check_held(held_in(tmp_path / "out"), carried.mixed.delivered().values())
+    assert {entry["origin"] for entry in run.said("passed over")} == carried.passed_over
     check_frugal(run, usage, carried.mixed)
