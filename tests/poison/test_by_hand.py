@@ -2,15 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from click.testing import CliRunner
 from support import poisoned_sources as sources
-from support.corpus import EXPECTED, MAX_RECORD, NO_SCANS, Mixed, body, names, scan_id
+from support.corpus import EXPECTED, NO_SCANS, Mixed, body, names, scan_id
 from support.oracle import held_in
 from support.pipeline import Pipeline, until
-from support.poisoned import check_held
+from support.poisoned import JOURNAL, check_held
 
 from scribe_export.cli.main import main
 from scribe_export.errors import InvalidScan
@@ -18,8 +19,12 @@ from scribe_export.exporter import Exporter
 from scribe_local import servers
 
 pytestmark = pytest.mark.fault("F-33")
-OUT = {"type": "file", "directory": "./out", "key": "all/{batch_id}.{ext}", "batch": {"max_records": 500}}
-SETTINGS = {"journal": {"quota": "1GiB", "max_record": f"{MAX_RECORD}B"}}
+OUT: dict[str, Any] = {
+    "type": "file",
+    "directory": "./out",
+    "key": "all/{batch_id}.{ext}",
+    "batch": {"max_records": 500},
+}
 OUTCOMES = {"scan": "new", "duplicate": "duplicate", "conflict": "conflict"}
 """Of `deliver` and `send`, by what the table says."""
 
@@ -28,7 +33,7 @@ def test_python_is_told_of_each_body_what_it_is(tmp_path: Path) -> None:
     mixed = Mixed(names(), good=1)
 
     async def scenario() -> None:
-        async with Exporter(Pipeline(tmp_path, {"out": OUT}, **SETTINGS).load()) as exporter:
+        async with Exporter(Pipeline(tmp_path, {"out": OUT}, journal=JOURNAL).load()) as exporter:
             for good, name in mixed.groups():
                 for one in good:
                     assert (await exporter.deliver(one)).outcome == "new"
@@ -51,7 +56,7 @@ def test_python_is_told_of_each_body_what_it_is(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_send_says_which_file_is_none_and_journals_nothing_of_it(tmp_path: Path) -> None:
-    pipeline = Pipeline(tmp_path, {"out": OUT}, **SETTINGS)
+    pipeline = Pipeline(tmp_path, {"out": OUT}, journal=JOURNAL)
     mixed = Mixed(names(), good=1)
     for good, name in mixed.groups():
         (tmp_path / "good.json").write_bytes(good[0])
@@ -87,7 +92,7 @@ def test_without_a_journal_what_is_no_scan_goes_to_the_destination_for_dead_lett
             sources={"in": carried.options},
             buffer="none",
             dead_letter="letters",
-            **SETTINGS,
+            journal=JOURNAL,
         ) as pipeline,
     ):
         wanted = carried.mixed.delivered()

@@ -7,10 +7,10 @@ same for all, and is tested here.
 from pathlib import Path
 
 import pytest
-from support.corpus import BOMBS, MAX_RECORD, Mixed, names
+from support.corpus import BOMBS, Mixed, names
 from support.objects import contents
 from support.pipeline import Pipeline
-from support.poisoned import check_frugal, check_held, check_letters, write_objects
+from support.poisoned import JOURNAL, check_frugal, check_held, check_letters, write_objects
 from support.usage import ended
 
 pytestmark = pytest.mark.fault("F-33")
@@ -39,8 +39,7 @@ def test_the_corpus_goes_through_files_as_the_table_says(tmp_path: Path) -> None
         for name, key in FORMS.items()
     }
     sources = {"in": {"type": "file", "path": "in/*", "max_record": "16MiB"}}
-    settings = {"journal": {"quota": "1GiB", "max_record": f"{MAX_RECORD}B"}}
-    with Pipeline(tmp_path, destinations, sources=sources, **settings) as pipeline:
+    with Pipeline(tmp_path, destinations, sources=sources, journal=JOURNAL) as pipeline:
         run = pipeline.start("--until-idle", "--max-wait", "100s")
         usage = ended(run, 110)
     assert usage.exit_code == 1, "something is dead"

@@ -12,14 +12,13 @@ import pytest
 from support.corpus import EXPECTED, MAX_RECORD, NO_SCANS, Mixed, body, names
 from support.oracle import held_in
 from support.pipeline import Pipeline, until
-from support.poisoned import check_frugal, check_held, check_letters, letters
+from support.poisoned import JOURNAL, check_frugal, check_held, check_letters, letters
 from support.scribe_tables import PARTS, new_database
 from support.scripted_events import ScriptedEvents
 from support.scripted_scribe import Answer, ScriptedScribe
 from support.usage import ended
 
 pytestmark = [pytest.mark.fault("F-33"), pytest.mark.slow, pytest.mark.timeout(400)]
-SETTINGS = {"journal": {"quota": "1GiB", "max_record": f"{MAX_RECORD}B"}}
 OUT = {"type": "file", "directory": "./out", "key": "all/{batch_id}.{ext}", "batch": {"max_age": "200ms"}}
 NOT_LISTED = {"14-again-respelled", "15-other", "07-two-ids-escaped", "11-empty-id"}
 """An API has one document under an id, and none without: `test_scribe_source` has a list with such a one."""
@@ -79,7 +78,7 @@ def test_what_the_scanner_serves_comes_through_as_the_table_says(tmp_path: Path,
     with scanner(mixed) as api, ScriptedEvents() as events:
         source = {"type": kind, "url": api.url, "poll_interval": "1s", "max_limit": 5000}
         source |= {"ws_url": events.url} if kind == "scribe_websocket" else {}
-        with Pipeline(tmp_path, {"out": OUT}, sources={"in": source}, **SETTINGS) as pipeline:
+        with Pipeline(tmp_path, {"out": OUT}, sources={"in": source}, journal=JOURNAL) as pipeline:
             run = pipeline.start()
             dead = [name for name in brought.rows if EXPECTED[name].journalled in NO_SCANS]
             wanted = len(mixed.delivered())
@@ -131,7 +130,7 @@ def test_what_a_column_of_the_database_holds_is_json_or_a_dead_letter(tmp_path: 
             elif len(part) <= MAX_RECORD:
                 wanted[number] = part
     sources = {"in": {"type": "scribe_database", "path": str(path)}}
-    with Pipeline(tmp_path, {"out": OUT}, sources=sources, **SETTINGS) as pipeline:
+    with Pipeline(tmp_path, {"out": OUT}, sources=sources, journal=JOURNAL) as pipeline:
         run = pipeline.start("--until-idle", "--max-wait", "100s")
         usage = ended(run, 120)
         found = letters(pipeline.path)
