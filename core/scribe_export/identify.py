@@ -57,5 +57,6 @@ class Identifier:
 
 
 def _invalid(item: Incoming, origin: Origin, sha256: str, kind: str, why: str) -> NewScan:
-    text = f"{item.origin}: {why}" if item.origin else why
+    # A long origin, such as a URL with a long id, must not push the reason away.
+    text = f"{item.origin:.200}: {why}" if item.origin else why
     return NewScan(f"sha256:{sha256}", sha256, item.body, origin.source, invalid=(kind, text[:512]))

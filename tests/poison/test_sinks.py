@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from support import poisoned_sinks as sinks
-from support.corpus import MAX_RECORD, Mixed, names
+from support.corpus import Mixed, names
 from support.pipeline import Pipeline
-from support.poisoned import check_frugal, check_held, check_letters, write_objects
+from support.poisoned import JOURNAL, check_frugal, check_held, check_letters, write_objects
 from support.poisoned_sinks import Sink
 from support.scribe_tables import PARTS
 from support.usage import ended
@@ -25,8 +25,7 @@ def deliver(folder: Path, found: Mapping[str, Sink], mixed: Mixed) -> None:
     """Run a pipeline from files to all of these until nothing moves, and look at what they have."""
     write_objects(folder / "in", mixed)
     destinations = {name: {"batch": {"max_age": "60s"}, **one.options} for name, one in found.items()}
-    settings = {"journal": {"quota": "1GiB", "max_record": f"{MAX_RECORD}B"}}
-    with Pipeline(folder, destinations, sources={"in": {"type": "file", "path": "in/*"}}, **settings) as pipeline:
+    with Pipeline(folder, destinations, sources={"in": {"type": "file", "path": "in/*"}}, journal=JOURNAL) as pipeline:
         run = pipeline.start("--until-idle", "--max-wait", "400s")
         usage = ended(run, 420)
         assert usage.exit_code == 1, run.log.read_text()[-3000:]

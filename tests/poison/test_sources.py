@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from support import poisoned_sources as sources
-from support.corpus import MAX_RECORD
 from support.oracle import held_in
 from support.pipeline import Pipeline
-from support.poisoned import check_frugal, check_held, check_letters
+from support.poisoned import JOURNAL, check_frugal, check_held, check_letters
 from support.poisoned_sources import Carried
 from support.usage import ended
 
@@ -38,15 +37,15 @@ SOURCES: dict[str, tuple[Of, str, tuple[str, ...]]] = {
 def test_the_corpus_comes_through_as_the_table_says(
     request: pytest.FixtureRequest, tmp_path: Path, of: Of, server: str, more: tuple[str, ...]
 ) -> None:
-    settings = {"journal": {"quota": "1GiB", "max_record": f"{MAX_RECORD}B"}}
     out = {"type": "file", "directory": "./out", "key": "all/{batch_id}.{ext}", "batch": {"max_age": "60s"}}
     with (
         of(request.getfixturevalue(server), *more) as carried,
-        Pipeline(tmp_path, {"out": out}, sources={"in": carried.options}, **settings) as pipeline,
+        Pipeline(tmp_path, {"out": out}, sources={"in": carried.options}, journal=JOURNAL) as pipeline,
     ):
         run = pipeline.start("--until-idle", "--max-wait", "200s")
         usage = ended(run, 220)
         assert usage.exit_code == 1, run.log.read_text()[-3000:]
         check_letters(pipeline, carried.mixed, {"out": ()})
     check_held(held_in(tmp_path / "out"), carried.mixed.delivered().values())
+    assert {entry["origin"] for entry in run.said("passed over")} == carried.passed_over
     check_frugal(run, usage, carried.mixed)

@@ -4,11 +4,13 @@ The small ones are files in `tests/poison`, byte for byte; large ones are made h
 is expected: docs/guide/odd-scans.md is checked against it, and every source and sink is tested by it.
 """
 
+import gzip
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import zstandard
 from support.oracle import small_scan
 
 FOLDER = Path(__file__).parents[1] / "poison"
@@ -179,6 +181,16 @@ _LARGE: Mapping[str, Callable[[str], bytes]] = {
 }
 
 
+MIB = b"0" * 2**20
+BOMBS: Mapping[str, Callable[[], bytes]] = {
+    "24-document.json.gz": lambda: gzip.compress(MIB) * 512,
+    "24-document.json.zst": lambda: zstandard.compress(MIB) * 512,
+    "24-line.jsonl.gz": lambda: gzip.compress(MIB) * 512,
+    "24-line.jsonl.zst": lambda: zstandard.compress(MIB) * 512,
+}
+"""Archives of less than a megabyte that hold half a gigabyte: they are passed over, and stay where they are."""
+
+
 def large_scan(name: str, size: int) -> bytes:
     """A scan with about so many bytes of audio."""
     return _with(name, f'"response": {{"audio_data": [{", ".join(["0.123456"] * (size // 10))}]}}')
@@ -239,3 +251,49 @@ class Mixed:
 def refused(name: str, traits: Iterable[str]) -> str:
     """The class under which a destination with these traits refuses a row; empty if it takes it."""
     return next((EXPECTED[name].refused[trait] for trait in traits if trait in EXPECTED[name].refused), "")
+
+
+GUIDE: Mapping[str, tuple[str, ...]] = {
+    "`NaN`, `Infinity`": ("01-nan", "01-infinity", "01-minus-infinity"),
+    "a number beyond any float": ("01-beyond-floats", "03-5000-digits"),
+    "an integer above 64 bits": ("02-2-to-the-63", "02-2-to-the-70", "02-10-to-the-40", "02-large-id"),
+    "an integer of 5,000 digits": ("03-5000-digits",),
+    "half of a surrogate pair": ("04-half-a-pair", "04-half-a-pair-in-id"),
+    '`"\\u0000"` in a text': ("05-nul", "05-nul-in-id", "05-raw-nul"),
+    "more than 512 levels": ("06-100000-levels", "06-513-levels"),
+    "more than 32 levels": ("06-500-levels",),
+    "`scan_id` twice": ("07-two-ids", "07-two-ids-escaped"),
+    "another name twice": ("07-a-name-twice",),
+    "a scan larger than `journal.max_record`": ("08-more-than-max-record",),
+    "a scan larger than a destination": ("08-2-megabytes",),
+    "`materials` empty": tuple(name for name in EXPECTED if name.startswith(("09-", "10-"))),
+    "no `scan_id`": (
+        *(name for name in EXPECTED if name.startswith("11-") and EXPECTED[name].journalled == "invalid"),
+        "03-5000-digits-id",
+        "23-true-id",
+    ),
+    "a `scan_id` like": (*(name for name in EXPECTED if name.startswith(("12-", "13-"))), "11-number-id"),
+    "a `scan_id` longer than 250": ("11-256-characters",),
+    "ids that only look alike": ("16-case-lower", "16-case-upper", "13-composed", "13-decomposed", "13-tilde"),
+    "the same scan again": ("14-again-respelled",),
+    "the same id with other content": ("15-other",),
+    "a timestamp without a zone": ("17-no-zone",),
+    "a timestamp that is no moment": (
+        "17-leap-second",
+        "17-year-0",
+        "17-after-year-9999",
+        "17-words",
+        "17-beyond-floats",
+    ),
+    "a timestamp that is missing": ("17-none", "17-true"),
+    "a timestamp in seconds": ("17-epoch-seconds", "17-epoch-milliseconds"),
+    "a timestamp of long ago": ("18-long-ago", "18-in-ten-years"),
+    "a byte order mark": tuple(name for name in EXPECTED if name.startswith("19-")),
+    "an array, a number": tuple(name for name in EXPECTED if name.startswith("20-")),
+    "names with dots": ("21-dots", "21-prototype", "21-names-of-ours", "21-5000-names"),
+    "a field without a name": ("21-empty-name",),
+    "text that looks like": ("22-injection", "22-escape-in-id", "04-whole-pair"),
+    "`-0.0`, `1e-400`": ("23-negative-zero", "23-underflow", "23-long-fraction"),
+    "a small compressed archive": (),
+}
+"""How a line of the guide's table begins, and the rows that it is about."""

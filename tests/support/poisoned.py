@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from click.testing import CliRunner
-from support.corpus import EXPECTED, NO_SCANS, Mixed, body, refused, scan_id
+from support.corpus import EXPECTED, MAX_RECORD, NO_SCANS, Mixed, body, refused, scan_id
 from support.pipeline import Pipeline, Run
 from support.usage import Usage
 
 from scribe_export.cli.main import main
 
+JOURNAL: Mapping[str, str] = {"quota": "1GiB", "max_record": f"{MAX_RECORD}B"}
+"""The config's, through which the corpus goes."""
 MOST_MEMORY = 512
 """MiB."""
 Letters = dict[tuple[str, str], tuple[str, str]]

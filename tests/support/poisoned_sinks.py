@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from support import places
 from support import redis_looks as looks
+from support.bigquery import client as warehouse_client
 from support.functions import KEEPS, new_function
 from support.places import Place
 from support.queues import QueueContents, new_queue
@@ -21,6 +23,7 @@ from support.scribe_tables import new_database, query
 from support.stored import bodies
 from support.tables import items
 
+from scribe_export.testing.destination import Destination
 from scribe_local import servers
 
 EACH = "scans/{scan_id}.json"
@@ -91,7 +94,7 @@ def google(
 ) -> Iterator[dict[str, Sink]]:
     """Cloud Storage, Pub/Sub and BigQuery by all of its methods."""
     with ExitStack() as stack:
-        client = stack.enter_context(closing(places.warehouse.client(warehouse.url)))
+        client = stack.enter_context(closing(warehouse_client(warehouse.url)))
         found = {
             "each": _of(stack.enter_context(places.gcs(gcs, EACH))),
             "topic": _of(stack.enter_context(places.pubsub(pubsub))),
@@ -100,15 +103,21 @@ def google(
             place = stack.enter_context(places.bigquery(warehouse, method))
             dataset = place.destination["dataset"]
 
-            def ids(table: str, dataset: str = dataset) -> list[str]:
-                found = client.query_and_wait(f"SELECT scan_id FROM `{dataset}.{table}`")
-                return [row["scan_id"] for row in found]
-
             typed = {**place.destination, "row": "typed", "table": "typed"}
             text = {**typed, "table": "text", "column_types": {"document": "STRING"}}
-            found[f"{method}-typed"] = Sink(typed, ("day", "json"), ids=lambda ids=ids: ids("typed"))
-            found[f"{method}-text"] = Sink(text, ("day",), ids=lambda ids=ids: ids("text"))
+            found[f"{method}-typed"] = Sink(typed, ("day", "json"), ids=partial(_rows, client, dataset, "typed"))
+            found[f"{method}-text"] = Sink(text, ("day",), ids=partial(_rows, client, dataset, "text"))
         yield found
+
+
+def _rows(client: Any, dataset: str, table: str) -> list[str]:
+    # Rows are asked for their ids alone: Google's client copies values level by level, and runs out of levels.
+    found = client.query_and_wait(f"SELECT scan_id FROM `{dataset}.{table}`")
+    return [row["scan_id"] for row in found]
+
+
+def _bodies(contents: Destination) -> list[bytes]:
+    return [body for _, body in contents.held()]
 
 
 @contextmanager
@@ -117,7 +126,7 @@ def queues(redis: servers.LocalServer, rabbitmq: servers.RabbitMq) -> Iterator[d
     with closing(looks.client(redis.port)) as client:
         names = {kind: looks.new_name(kind) for kind in ("list", "stream", "channel", "key")}
         heard = looks.Heard(client, names["channel"])
-        contents = {
+        contents: dict[str, Destination] = {
             "list": looks.Elements(client, names["list"]),
             "stream": looks.Entries(client, names["stream"]),
             "channel": heard,
@@ -127,7 +136,7 @@ def queues(redis: servers.LocalServer, rabbitmq: servers.RabbitMq) -> Iterator[d
         found = {
             kind: Sink(
                 {**at, kind: name + (":{scan_id}" if kind == "key" else "")},
-                bodies=lambda kind=kind: [body for _, body in contents[kind].held()],
+                bodies=partial(_bodies, contents[kind]),
             )
             for kind, name in names.items()
         }

@@ -11,7 +11,7 @@ from typing import Any
 import zstandard
 from google.cloud import bigquery
 from support import bigquery as warehouse
-from support.corpus import Mixed, body, names
+from support.corpus import BOMBS, Mixed, body, names
 from support.gcs import gcs_client
 from support.gcs import new_bucket as new_gcs_bucket
 from support.poisoned import objects
@@ -28,6 +28,7 @@ from scribe_local import servers
 
 SECOND_OF_A_PAIR = ("14-again-respelled", "15-other")
 """They need an order, which a table has not."""
+OVER = frozenset(f"in/{name}" for name in BOMBS)
 _SQS = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 _AWS = {
     "region": servers.REGION,
@@ -41,6 +42,8 @@ class Carried:
 
     options: Mapping[str, Any]
     mixed: Mixed
+    passed_over: frozenset[str] = frozenset()
+    """Archives, by their names, that it cannot read to their end."""
 
 
 def _text(raw: bytes) -> str | None:
@@ -83,7 +86,11 @@ def s3(server: servers.LocalServer) -> Iterator[Carried]:
         mixed = rows()
         for key, content in objects(mixed).items():
             client.put_object(Bucket=bucket, Key=f"in/{key}", Body=content)
-        yield Carried({"type": "aws_s3", "bucket": bucket, "prefix": "in/", "endpoint_url": server.url, **_AWS}, mixed)
+        for key, bomb in BOMBS.items():
+            client.put_object(Bucket=bucket, Key=f"in/{key}", Body=bomb())
+        yield Carried(
+            {"type": "aws_s3", "bucket": bucket, "prefix": "in/", "endpoint_url": server.url, **_AWS}, mixed, OVER
+        )
 
 
 @contextmanager
@@ -93,7 +100,11 @@ def gcs(server: servers.LocalServer) -> Iterator[Carried]:
         mixed = rows()
         for key, content in objects(mixed).items():
             client.bucket(bucket).blob(f"in/{key}").upload_from_string(content)
-        yield Carried({"type": "gcp_storage", "bucket": bucket, "prefix": "in/", "endpoint_url": server.url}, mixed)
+        for key, bomb in BOMBS.items():
+            client.bucket(bucket).blob(f"in/{key}").upload_from_string(bomb())
+        yield Carried(
+            {"type": "gcp_storage", "bucket": bucket, "prefix": "in/", "endpoint_url": server.url}, mixed, OVER
+        )
 
 
 @contextmanager

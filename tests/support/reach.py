@@ -39,7 +39,8 @@ sys.addaudithook(_reach)
 @contextmanager
 def reached() -> Iterator[list[str]]:
     """The files that are opened within the block, but for the program's own, and what of the network is touched."""
-    _reach.seen = seen = []
+    seen: list[str] = []
+    _reach.seen = seen
     try:
         yield seen
     finally:

@@ -4,7 +4,7 @@ import anyio
 import msgspec
 from support.source_run import Notebook
 
-from scribe_connectors.scribe._endpoints import Entry
+from scribe_connectors.scribe._listed import Entry
 from scribe_connectors.scribe._seen import Seen, mark
 
 

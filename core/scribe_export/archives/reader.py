@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from scribe_export.archives.source import ArchiveSource
 
 _CHECKED = 2**20
+_PATIENCE = 3
+"""How many times `max_record` a compressed line may be too long, before the archive counts as a bomb: little that is
+stored may become endlessly much."""
 
 
 class Reader:
@@ -133,7 +136,7 @@ class Reader:
             self._check(raw)
         stream = decompressed(raw, self._compression)
         self._streams.append(stream)
-        reader = LineReader(stream, archive.name, start, most)
+        reader = LineReader(stream, archive.name, start, most, patience=_PATIENCE * most)
         try:
             reader.skip(start.offset)
         except DAMAGED as error:
@@ -144,8 +147,11 @@ class Reader:
         """Read it all once, for the checksum at its end: before that, wrong bytes look like right ones."""
         try:
             with decompressed(raw, self._compression) as stream:
-                while stream.read(_CHECKED):
-                    pass
+                line, most = 0, (1 + _PATIENCE) * self._source.options.max_record
+                while data := stream.read(_CHECKED):
+                    line = len(data) - 1 - end if (end := data.rfind(b"\n")) >= 0 else line + len(data)
+                    if line > most:
+                        raise Unreadable(f"a line of it has no end within {most} bytes")
         except EOFError:
             pass  # cut off, but right as far as it goes
         except DAMAGED as error:

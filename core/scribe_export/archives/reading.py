@@ -70,8 +70,17 @@ class LineReader:
     """Cuts a stream of plain bytes, which stands at `start` with `tail` just before it, into chunks of lines."""
 
     def __init__(
-        self, stream: io.BufferedIOBase, origin: str, start: Position, max_record: int, tail: bytes = b""
+        self,
+        stream: io.BufferedIOBase,
+        origin: str,
+        start: Position,
+        max_record: int,
+        tail: bytes = b"",
+        *,
+        patience: int | None = None,
     ) -> None:
+        """`patience` is how many bytes of a line that is too long are read to find its end; without end if left out."""
+        self._patience, self._endless = patience, False
         self._stream = stream
         self._origin = origin
         self._max = max_record
@@ -99,6 +108,9 @@ class LineReader:
                     overlong.append(self._line + 1)
                     self._advance(line)
                     self._offset += self._drain()
+                    if self._endless:
+                        found.damage = f"line {self._line} has no end within {self._patience} bytes"
+                        break
                     continue
                 if not line.endswith(b"\n"):
                     if partial or is_whole(line):
@@ -140,6 +152,9 @@ class LineReader:
             drained += len(data)
             self._tail = (self._tail + data)[-_TAIL:]
             if data.endswith(b"\n"):
+                break
+            if self._patience is not None and drained >= self._patience:
+                self._endless = True
                 break
         return drained
 
