@@ -30,7 +30,7 @@ check: $(VENV)/.dev ## lint, types and layering
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.dev $(CLOUD)/.installed $(RIVALS:%=$(RIVAL)/%/.installed) ## docs/benchmarks.md anew: half an hour; BENCH_ONLY=files, s3, clouds, stages or core
+bench: $(VENV)/.dev $(CLOUD)/.installed $(RIVALS:%=$(RIVAL)/%/.installed) ## docs/benchmarks.md anew: 20 minutes; BENCH_ONLY=files, s3, clouds, stages or core
 	@PYTHONPATH=tests $(BIN)/python -W ignore -m benchmarks
 
 faults: $(VENV)/.dev $(CLOUD)/.installed ## the fault plan with what takes long, and a report; FAULT=F-05 for one row

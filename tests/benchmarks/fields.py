@@ -55,9 +55,11 @@ def _seven(part: Part) -> dict[str, str]:
     lines = [[f"`{unit}`", *(f"{bill[unit]:.2f}" if unit in bill else "" for bill in bills.values())] for unit in units]
     lines.append(["together", *(f"{sum(bill.values()):.2f}" for bill in bills.values())])
     (ours, guide), (slow_ours, slow_guide) = _pair(part, 0), _pair(part, _LATE)
+    careful = named(late(part, 0), names.CAREFUL)
     return {
         "clouds_table": table(heads, rows),
         "clouds_bill": table(["", *bills], lines),
+        "careful_cpu": f"{ratio(ours, careful, 'cpu'):.1f}",
         "seven_cpu": f"{ratio(guide, ours, 'cpu'):.1f}",
         "seven_late_rate": number(ratio(slow_ours, slow_guide, "rate")),
     }

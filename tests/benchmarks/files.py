@@ -27,13 +27,14 @@ Made = Callable[[Inputs, Path, int], tuple[Run, Path]]
 
 def measure() -> dict[str, Any]:
     """The part of the report."""
+    versions = [rivals.DLT.version, rivals.SINGER.version]
     with tempfile.TemporaryDirectory() as folder:
         inputs, numbers = Inputs(Path(folder) / "in", SCANS), count()
         turns = {
             name: partial(_turn, inputs, Path(folder), numbers, made, most) for name, (made, most) in _ENTRANTS.items()
         }
         rows = alternated(turns)
-    return {"rounds": ROUNDS, "versions": [rivals.DLT.version, rivals.SINGER.version], "rows": rows}
+    return {"rounds": ROUNDS, "versions": versions, "rows": rows}
 
 
 def _turn(inputs: Inputs, folder: Path, numbers: "count[int]", made: Made, most: int) -> Figures:

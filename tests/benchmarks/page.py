@@ -48,10 +48,11 @@ def _filled(template: str, figures: Part) -> str:
 def plots(parts: Part) -> dict[str, str]:
     """SVG by name."""
     stages = {name: [max(stages_of(parts, name, stage), 0.0) for stage in STAGES] for name in (*DESTINATIONS, ALL)}
+    cloud = "CPU microseconds a scan, answers at once, in powers of ten"
     return {
-        "files": _cpu("Local files: CPU microseconds a scan", parts["files"]["rows"]),
-        "s3": _cpu("S3, answers at once: CPU microseconds a scan", late(parts["s3"], 0)),
-        "seven": _cpu("Seven cloud services, answers at once: CPU microseconds a scan", late(parts["clouds"], 0)),
+        "files": _cpu("Local files: CPU microseconds a scan, in powers of ten", parts["files"]["rows"]),
+        "s3": _cpu(f"S3: {cloud}", late(parts["s3"], 0)),
+        "seven": _cpu(f"Seven cloud services: {cloud}", late(parts["clouds"], 0)),
         "stages": stacks("CPU microseconds a scan, stage by stage", STAGES, stages),
     }
 

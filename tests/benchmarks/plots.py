@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-WIDTH, LABEL, ROW, TOP = 760, 250, 26, 44
+WIDTH, LABEL, ROW, TOP = 760, 250, 26, 54
 SIZE_LIMIT = 40_000
 """Bytes that a plot may take."""
 

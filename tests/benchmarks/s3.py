@@ -76,6 +76,7 @@ class Trials:
 
 def measure() -> dict[str, Any]:
     """The part of the report."""
+    versions = [rivals.DLT.version, rivals.SINGER_S3.version]
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder, ministack() as server:
         inputs = Inputs(Path(folder) / "in", SCANS)
@@ -90,7 +91,7 @@ def measure() -> dict[str, Any]:
         if "writes" in row:
             usage = {"aws_s3.put_requests": max(row["writes"]), "aws_s3.stored_bytes": max(row["stored"])}
             row["bill"] = bill(usage)
-    return {"rounds": ROUNDS, "versions": [rivals.DLT.version, rivals.SINGER_S3.version], "rows": rows}
+    return {"rounds": ROUNDS, "versions": versions, "rows": rows}
 
 
 def _ours(inputs: Inputs, place: Path, scans: int, bucket: str, url: str, *, options: Mapping[str, Any]) -> Run:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, timedelta, timezone, tzinfo
+from datetime import timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -265,6 +265,6 @@ def timezone_named(name: str) -> tzinfo:
     """From what ``str`` gave for it."""
     match = re.fullmatch(r"UTC([+-])(\d\d):(\d\d)", name)
     if not match:
-        return UTC if name == "UTC" else ZoneInfo(name)
+        return ZoneInfo(name)
     offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
     return timezone(offset if match[1] == "+" else -offset)

@@ -10,6 +10,7 @@ judged by the SHA-256 of the raw body (or the batch's digest) in its metadata, a
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import zip_longest
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -187,12 +188,15 @@ class ObjectSink(Sink):
         """Raise `Rejected` for a name that the store cannot take."""
 
     def partition(self, record: Record) -> str:
-        form = ObjectForm.thaw(self.shape())
-        if form.template.per_record:
+        if self._form.template.per_record:
             return ""
-        name = form.key(record)
+        name = self._form.key(record)
         self.check_key(name.replace("{batch_id}", "0" * MAX_BATCH_ID))
         return name
+
+    @cached_property
+    def _form(self) -> ObjectForm:
+        return ObjectForm.thaw(self.shape())
 
     def shape(self) -> Mapping[str, Any]:
         given = self.options
