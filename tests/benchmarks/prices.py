@@ -1,29 +1,17 @@
 """List prices of what the compared ways use of a service, in US dollars, and what a million scans cost by them.
 
-Looked up on 2026-11-25 for us-east-1 and us-central1: without a free tier, discounts, taxes, traffic, or the time that a
-function runs. A month's storage is that of what a million scans leave behind.
+Those of `status --cost`: without a free tier, discounts, taxes, traffic, or the time that a function runs. A month's
+storage is that of what a million scans leave behind.
 """
 
 from collections.abc import Mapping
 
-AS_OF = "2026-11-25"
-MILLION = 1_000_000
+from scribe_export.usage.prices import load
 
-# https://aws.amazon.com/s3/pricing/ https://aws.amazon.com/sqs/pricing/ https://aws.amazon.com/lambda/pricing/
-# https://aws.amazon.com/dynamodb/pricing/on-demand/ https://cloud.google.com/storage/pricing-examples
-# https://cloud.google.com/pubsub/pricing https://cloud.google.com/bigquery/pricing
-_PRICES: Mapping[str, float] = {
-    "aws_s3.put_requests": 0.005 / 1000,
-    "aws_s3.stored_bytes": 0.023 / 2**30,
-    "aws_sqs.standard_requests": 0.40 / MILLION,
-    "aws_dynamodb.write_request_units": 0.625 / MILLION,
-    "aws_lambda.requests": 0.20 / MILLION,
-    "gcp_storage.class_a_operations": 0.005 / 1000,
-    "gcp_storage.stored_bytes": 0.020 / 2**30,
-    "gcp_pubsub.published_bytes": 40 / 2**40,
-    "gcp_bigquery.loaded_bytes": 0.0,
-    "gcp_bigquery.inserted_bytes": 0.01 / (200 * 2**20),
-}
+_TABLE = load()
+AS_OF = str(_TABLE.known["aws_s3.put_requests"].table.as_of)
+MILLION = 1_000_000
+_PRICES = {unit: price.of(1) for unit, price in _TABLE.known.items()}
 
 
 def bill(usage: Mapping[str, float]) -> dict[str, float]:
