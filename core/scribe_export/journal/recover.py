@@ -180,11 +180,11 @@ def _copy(database: Database, old: sqlite3.Connection) -> RecoveryReport:
 
 
 def _readopt(database: Database) -> None:
-    """Keep the bodies that verify; journal anew those whose scan row is lost."""
+    """Keep the bodies that verify; journal anew those whose scan row is lost, or is plainly not what was written."""
     new = database.connection
     mask = sum(1 << row.id for row in destinations(database))
-    for seq, body, blob, sha256 in new.execute(
-        "SELECT body.seq, bytes, blob, sha256 FROM body LEFT JOIN scan USING(seq)"
+    for seq, body, blob, sha256, size in new.execute(
+        "SELECT body.seq, bytes, blob, sha256, size FROM body LEFT JOIN scan USING(seq)"
     ).fetchall():
         try:
             raw = database.blobs.read(blob) if body is None else body
@@ -194,8 +194,9 @@ def _readopt(database: Database) -> None:
         if sha256 == found.digest():
             continue
         new.execute("DELETE FROM body WHERE seq=?", (seq,))
-        if sha256 is not None:
+        if sha256 is not None and not _row_is_damaged(size, raw):
             continue
+        new.execute("DELETE FROM scan WHERE seq=?", (seq,))
         digest = found.hexdigest()
         try:
             scan = NewScan(read_fields(raw).scan_id, digest, raw, "recovered", mask, blob=blob)
@@ -203,6 +204,17 @@ def _readopt(database: Database) -> None:
             why = ("recovered", f"the journal was damaged: {error}")
             scan = NewScan(f"sha256:{digest}", digest, raw, "recovered", invalid=why, blob=blob)
         ingest(database, [scan], conflicts=ConflictMasks())
+
+
+def _row_is_damaged(size: int, raw: bytes) -> bool:
+    """Of a scan's row and its body, which do not agree: a whole document of another length than its row says is sound."""
+    if size == len(raw):
+        return False
+    try:
+        read_fields(raw)
+    except InvalidScan:
+        return False
+    return True
 
 
 def _dead_letter_lost_bodies(database: Database) -> int:
