@@ -20,8 +20,8 @@ from scribe_export.journal.opening import mark_damaged
 pytestmark = pytest.mark.timeout(120)
 SCANS = 45
 KILLED = -9
-QUICK = {"before a commit", "after the write", "in the settling"}
-"""The points of the fast tests; the kills at random moments meet the others too, sooner or later."""
+QUICK = {"after the write"}
+"""The points of the fast tests; kills at random moments meet the others too, sooner or later."""
 FOLDERS: dict[str, dict[str, Any]] = {
     "each": {"type": "file", "directory": "each", "key": "rest/{scan_id}.json", "batch": {"max_records": 10}},
     "lake": {

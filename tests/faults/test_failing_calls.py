@@ -83,14 +83,14 @@ def _run(folder: Path, fault: Fault) -> None:
 
 @pytest.mark.fault("F-29")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [31, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("code", "moment"),
     [
         pytest.param(sqlite3.SQLITE_FULL, "before", id="full"),
-        pytest.param(sqlite3.SQLITE_IOERR, "before", id="I/O error"),
+        pytest.param(sqlite3.SQLITE_IOERR, "before", id="I/O error", marks=pytest.mark.slow),
         pytest.param(sqlite3.SQLITE_IOERR, "after", id="I/O error when done"),
-        pytest.param(sqlite3.SQLITE_BUSY, "before", id="busy"),
+        pytest.param(sqlite3.SQLITE_BUSY, "before", id="busy", marks=pytest.mark.slow),
     ],
 )
 def test_a_call_of_the_store_that_fails_loses_and_doubles_nothing(

@@ -27,7 +27,7 @@ READY = 3.0
 @pytest.mark.parametrize(
     ("kills", "rate"),
     [
-        pytest.param(20, 30, id="20 kills", marks=pytest.mark.timeout(240)),
+        pytest.param(12, 30, id="12 kills", marks=pytest.mark.timeout(240)),
         pytest.param(200, 25, id="200 kills", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )

@@ -73,15 +73,9 @@ def _spooling(folder: Path, oracle: Oracle) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "mutant",
-    [
-        "ack_before_commit",
-        pytest.param("delivered_before_send", marks=pytest.mark.slow),
-        pytest.param("cursor_before_rows", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("mutant", ["ack_before_commit", "delivered_before_send", "cursor_before_rows"])
 @pytest.mark.fault("F-01")
 def test_a_program_that_breaks_its_promise_loses_scans(tmp_path: Path, mutant: str) -> None:
     assert any(_crashed(tmp_path / f"it{seed}", mutant, seed).lost for seed in range(3, 3 + ROUNDS))

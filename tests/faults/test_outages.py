@@ -9,10 +9,17 @@ import anyio
 import pytest
 from support.staged import Stage, staged
 
+from scribe_export.journal import database
 from scribe_export.testing.flaky import Attempt
 
 pytestmark = pytest.mark.timeout(120)
 DAY = 86_400.0
+
+
+@pytest.fixture(autouse=True)
+def _no_disk_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is killed here, and a disk that takes seconds for a sync would have simulated time go on without it."""
+    monkeypatch.setattr(database, "SYNCHRONOUS", "OFF")
 
 
 async def _load(stage: Stage, first: int, seconds: int, rate: int = 20) -> list[str]:

@@ -125,6 +125,7 @@ def test_what_was_acknowledged_outlives_a_power_cut(
 
 
 @pytest.mark.fault("F-03")
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_program_goes_on_after_a_power_cut_and_delivers_what_was_acknowledged(
     record: Callable[[str], Recording],

@@ -46,6 +46,7 @@ def _threads(run: Run) -> int:
 
 
 @pytest.mark.fault("F-08")
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_service_that_answers_a_byte_at_a_time_is_given_up_and_holds_nobody_up(
     tmp_path: Path, ministack: LocalServer, s3: S3Client, bucket: str

@@ -43,7 +43,12 @@ class Tally:
 
 
 def _joined(values: list[object]) -> str:
-    return ", ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in values)
+    """The sum of counts, the largest of measures, and others one by one."""
+    if all(isinstance(value, int) for value in values):
+        return str(sum(value for value in values if isinstance(value, int)))
+    if all(isinstance(value, int | float) for value in values):
+        return f"{max(value for value in values if isinstance(value, int | float)):.3g}"
+    return ", ".join(map(str, values))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

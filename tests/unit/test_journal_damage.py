@@ -114,7 +114,7 @@ def _accounted(db: Database) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("seed", [*range(40), 210, 283])
+@pytest.mark.parametrize("seed", [*range(40), 210, 283, 558, 587])
 @pytest.mark.fault("F-22")
 def test_whatever_pages_are_overwritten_nothing_readable_is_silently_gone(
     seed: int, whole: bytes, tmp_path: Path

@@ -231,3 +231,16 @@ def _of_release(version: int, patch: pytest.MonkeyPatch, *steps: str) -> None:
         patch.setitem(
             schema.MIGRATIONS, before, lambda connection, statement=statement: connection.execute(statement)  # type: ignore[misc]
         )  # fmt: skip
+
+
+def test_a_folder_of_bodies_that_was_there_before_is_synced_once_by_each_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have made it and been killed before its name was on the disk."""
+    synced: list[str] = []
+    monkeypatch.setattr(blobs, "sync_folder", lambda path: synced.append(path.name))
+    (tmp_path / "blobs" / "ab").mkdir(parents=True)
+    store = blobs.Blobs(tmp_path)
+    for _ in range(2):
+        store.write(b"body", "ab" * 32)
+    assert synced == ["blobs", "ab", "ab"]

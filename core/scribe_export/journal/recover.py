@@ -124,14 +124,14 @@ def recover(database: Database, damaged: Path) -> RecoveryReport:
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:
+    """None if neither scans nor bodies can be looked for in it, from either end."""
     old = sqlite3.connect(path, isolation_level=None)
-    try:
-        old.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        old.execute("SELECT max(seq) FROM scan").fetchone()
-    except sqlite3.Error:
-        old.close()
-        return None
-    return old
+    for look in ("max(seq) FROM scan", "max(seq) FROM body", "min(seq) FROM scan", "min(seq) FROM body"):
+        with contextlib.suppress(sqlite3.Error):
+            old.execute(f"SELECT {look}").fetchone()
+            return old
+    old.close()
+    return None
 
 
 def with_new_first_page(database: Database, damaged: Path) -> Path:
