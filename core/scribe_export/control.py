@@ -96,8 +96,7 @@ async def _answer(exporter: Exporter, stream: SocketStream) -> None:
         answer: dict[str, Any]
         try:
             line = await BufferedByteReceiveStream(stream).receive_until(b"\n", MAX_REQUEST)
-            request = msgspec.json.decode(line)
-            answer = {"result": await perform(exporter, request.pop("op"), request)}
+            answer = {"result": await perform(exporter, *parsed(line))}
         except ScribeExportError as error:
             answer = {"error": str(error), "kind": type(error).__name__}
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
@@ -107,6 +106,18 @@ async def _answer(exporter: Exporter, stream: SocketStream) -> None:
             answer = {"error": f"{type(error).__name__}: {error}", "kind": "ScribeExportError"}
         with contextlib.suppress(anyio.BrokenResourceError):
             await stream.send(msgspec.json.encode(answer) + b"\n")
+
+
+def parsed(line: bytes) -> tuple[str, dict[str, Any]]:
+    """The operation that a line asks for, and its arguments. Raises `ScribeExportError`."""
+    try:
+        request = msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ScribeExportError(f"no request, which is a line of JSON: {error}") from None
+    op = request.pop("op", None)
+    if not isinstance(op, str) or op not in OPERATIONS:
+        raise ScribeExportError(f"the exporter that runs does not know {op!r:.80}; it may be of another release")
+    return op, request
 
 
 async def _send(exporter: Exporter, arguments: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 QUICK = settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-LONG = settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LONG = settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 texts = st.text(st.characters(exclude_categories=()), max_size=12)
 scalars = (

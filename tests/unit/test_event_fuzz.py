@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -19,7 +20,8 @@ from scribe_connectors.aws.sqs_source import SqsSource, SqsSourceOptions
 from scribe_connectors.gcp.pubsub_source import PubsubSource, PubsubSourceOptions
 from scribe_connectors.scribe._events import read_event, shown
 from scribe_connectors.scribe._listed import read_list
-from scribe_export.errors import SourceError, Transient
+from scribe_export.control import OPERATIONS, parsed
+from scribe_export.errors import ScribeExportError, SourceError, Transient
 from scribe_export.hosts import aws_lambda, gcp
 from scribe_export.hosts.pushed import Refused
 from scribe_export.interface import Context, Triggered
@@ -58,6 +60,7 @@ PUSH = {
 }
 REQUEST = {"request_id": "r", "config": {"signal_type": "sine", "frequency": 440.0, "duration": 2.0, "amplitude": 0.5}}
 LIST = {"scans": [{"scan_id": 1, "timestamp": "2026-05-06T12:00:00Z"}, {"scan_id": "b"}]}
+ASKED = {"op": "send", "bodies": ["e30="], "source": "send"}
 TOLD = {"type": "scan_completed", "scan_id": 1, "confidence": 0.9}
 SOURCES: list[Triggered] = [
     SqsSource(
@@ -74,8 +77,8 @@ SOURCES: list[Triggered] = [
 records = st.sampled_from([*SQS["Records"], *S3["Records"], BRIDGE, PUSH])
 events = st.sampled_from([SQS, SQS, S3, BRIDGE, REQUEST]).flatmap(changed) | values
 messages = (
-    st.sampled_from([REQUEST, LIST, TOLD, PUSH]).flatmap(changed).map(lambda value: json.dumps(value).encode())
-    | st.sampled_from([REQUEST, LIST, TOLD, PUSH]).flatmap(
+    st.sampled_from([REQUEST, LIST, TOLD, PUSH, ASKED]).flatmap(changed).map(lambda value: json.dumps(value).encode())
+    | st.sampled_from([REQUEST, LIST, TOLD, PUSH, ASKED]).flatmap(
         lambda value: damaged(
             json.dumps(value).encode(), st.binary(max_size=4) | st.sampled_from([b"NaN", b"[" * 2000])
         )
@@ -137,6 +140,8 @@ async def _read(source: Triggered, record: Mapping[str, Any]) -> list[Incoming]:
 
 def check_message(message: bytes) -> None:
     begun = time.process_time()
+    with suppress(ScribeExportError):
+        assert parsed(message)[0] in OPERATIONS
     request = read_request(Incoming(message, "here", id="message"), "in")
     assert request.request_id.startswith("in/")
     request.request_id.encode()

@@ -33,7 +33,10 @@ def read_list(body: bytes) -> list[Entry]:
     try:
         return _usual.decode(body).scans
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return [_entry(scan) for scan in _leniently(body)]
+        found = [_entry(scan) for scan in _leniently(body)]
+        if found and not any(entry.scan_id != "" for entry in found):
+            raise msgspec.ValidationError("no scan in it has a scan_id") from None
+        return found
 
 
 def _leniently(body: bytes) -> list[Any]:

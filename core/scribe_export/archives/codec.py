@@ -1,6 +1,7 @@
 """How bodies become the bytes of one stored object, and back."""
 
 import gzip
+import hashlib
 import io
 import json
 import threading
@@ -107,10 +108,15 @@ def same_json(one: bytes, other: bytes) -> bool:
         return True
     try:
         if max(len(one), len(other)) > SAME_JSON_BYTES:
-            return msgspec.json.format(one, indent=-1) == msgspec.json.format(other, indent=-1)
+            return _compact_digest(one) == _compact_digest(other)
         return bool(_value(one) == _value(other))
     except (ValueError, RecursionError, ArithmeticError, msgspec.DecodeError):
         return False
+
+
+def _compact_digest(text: bytes) -> bytes:
+    # Digests, so that only one compact text is held at a time.
+    return hashlib.sha256(msgspec.json.format(text, indent=-1)).digest()
 
 
 def _value(text: bytes) -> Any:
