@@ -4,23 +4,31 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from support.scrape import Scrape, families
+from support.filed import FILES
+from support.pipeline import Pipeline
+from support.scrape import Scrape, Site, families
 from support.staged import Stage, staged
 
+from scribe_export import exporter as exporting
 from scribe_export.endpoint import pages as endpoint_pages
 from scribe_export.endpoint import reading
 from scribe_export.endpoint.address import Address
 from scribe_export.endpoint.pages import Pages
 from scribe_export.endpoint.reading import Reader
 from scribe_export.endpoint.server import Server, listen, places
+from scribe_export.endpoint.serving import serving
 from scribe_export.endpoint.wire import Request
 from scribe_export.errors import JournalUnusable, Transient
+from scribe_export.exporter import Exporter
 from scribe_export.journal import glance as journal_glance
 from scribe_export.journal import unsealed as journal_unsealed
+from scribe_export.journal.opening import OpenJournal, open_journal
+from scribe_local.process import free_port
 
 
 @asynccontextmanager
@@ -241,3 +249,38 @@ def test_a_page_with_a_fault_is_500_and_a_line_in_the_log(
 
     anyio.run(scenario)
     assert "page failed" in capsys.readouterr().out
+
+
+def test_it_lives_while_a_journal_takes_long_to_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, going_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> OpenJournal:
+        opening.set()
+        assert going_on.wait(30)
+        return open_journal(*arguments, **options)
+
+    monkeypatch.setattr(exporting, "open_journal", slow)
+    port = free_port()
+    config = Pipeline(tmp_path / "it", FILES, http=f"127.0.0.1:{port}").load()
+    assert config.http is not None
+    site = Site("127.0.0.1", port)
+    answers: list[tuple[int, str]] = []
+
+    def ask() -> None:
+        try:
+            assert opening.wait(30)
+            answers.extend((page.status, page.text) for page in (site.get("/livez"), site.get("/readyz")))
+        finally:
+            going_on.set()
+
+    async def scenario() -> None:
+        asker = threading.Thread(target=ask)
+        asker.start()
+        assert config.http is not None
+        async with serving(config, config.http) as opened_with, Exporter(config) as exporter:
+            opened_with(exporter)
+            assert (await anyio.to_thread.run_sync(site.get, "/readyz")).status == 200
+        asker.join()
+
+    anyio.run(scenario)
+    assert answers == [(200, "ok\n"), (503, "the exporter is starting\n")]
