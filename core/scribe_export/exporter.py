@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
+import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup
 
@@ -98,7 +99,8 @@ class Exporter:
         return cls(configuration.load(path), **options)
 
     async def __aenter__(self) -> Self:
-        self._journal = self._opened()
+        # Elsewhere, so that probes are answered while a large journal is migrated or recovered.
+        self._journal = await anyio.to_thread.run_sync(self._opened)
         self.store = Store(self._journal.database, on_failure=self._journal_failed)
         self.store.start()
         try:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from scribe_export.clock import Clock
-from scribe_export.feed import Feed
+
+if TYPE_CHECKING:
+    from scribe_export.feed import Feed  # `status` reads states without ever reading a source
 
 State = Literal["reading", "held", "stopped", "ended"]
 STATES: tuple[State, ...] = ("reading", "held", "stopped", "ended")
@@ -26,12 +28,12 @@ class SourceState:
     last_taken_seconds: float | None
 
 
-def source_states(feeds: Iterable[Feed], clock: Clock) -> list[SourceState]:
+def source_states(feeds: "Iterable[Feed]", clock: Clock) -> list[SourceState]:
     """Of every source that is read."""
     return [_state(feed, clock.monotonic()) for feed in feeds]
 
 
-def _state(feed: Feed, moment: float) -> SourceState:
+def _state(feed: "Feed", moment: float) -> SourceState:
     hearing = feed.hearing
     held = hearing.failing_since is not None and moment < hearing.retry_at + SHOWN
     state: State = "stopped" if feed.failed else "ended" if feed.ended else "held" if held else "reading"

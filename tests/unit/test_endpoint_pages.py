@@ -4,23 +4,31 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from support.scrape import Scrape, families
+from support.filed import FILES
+from support.pipeline import Pipeline
+from support.scrape import Scrape, Site, families
 from support.staged import Stage, staged
 
+from scribe_export import exporter as exporting
 from scribe_export.endpoint import pages as endpoint_pages
 from scribe_export.endpoint import reading
 from scribe_export.endpoint.address import Address
 from scribe_export.endpoint.pages import Pages
 from scribe_export.endpoint.reading import Reader
 from scribe_export.endpoint.server import Server, listen, places
+from scribe_export.endpoint.serving import serving
 from scribe_export.endpoint.wire import Request
-from scribe_export.errors import JournalUnusable
+from scribe_export.errors import JournalUnusable, Transient
+from scribe_export.exporter import Exporter
 from scribe_export.journal import glance as journal_glance
 from scribe_export.journal import unsealed as journal_unsealed
+from scribe_export.journal.opening import OpenJournal, open_journal
+from scribe_local.process import free_port
 
 
 @asynccontextmanager
@@ -163,11 +171,13 @@ def test_what_waits_for_a_destination_that_was_never_reached_is_counted_in_slice
     monkeypatch.setattr(journal_unsealed, "SLICE", 10)
     monkeypatch.setattr(reading, "SPARING", 0.0)
 
+    async def unreachable() -> None:
+        raise Transient("nobody answers")
+
     async def scenario() -> None:
         async with staged(tmp_path, monkeypatch, {"never": {}, "a": {}}) as stage, opened(stage) as pages:
             connection = stage.exporter.store.database.connection
-            lane = stage.exporter.lanes["never"]
-            monkeypatch.setattr(lane, "_loaded", False)
+            monkeypatch.setattr(stage.sink("never"), "open", unreachable)
             queries: list[str] = []
 
             async def counted() -> tuple[float, int]:
@@ -179,12 +189,14 @@ def test_what_waits_for_a_destination_that_was_never_reached_is_counted_in_slice
                     "GROUP BY routes" in one for one in queries
                 )
 
-            stage.sink("never").chances = {"refused": 1.0}
             await stage.give(1, 95)
+            await stage.clock.advance(60.0)
             pending, slices = await counted()
             assert pending == 95
-            assert slices <= 11
-            assert (await counted())[1] <= 1
+            assert 10 <= slices <= 11
+            assert await counted() == (95, 0)
+            await stage.give(96, 98)
+            assert await counted() == (98, 1)
 
     anyio.run(scenario)
 
@@ -237,3 +249,38 @@ def test_a_page_with_a_fault_is_500_and_a_line_in_the_log(
 
     anyio.run(scenario)
     assert "page failed" in capsys.readouterr().out
+
+
+def test_it_lives_while_a_journal_takes_long_to_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, going_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> OpenJournal:
+        opening.set()
+        assert going_on.wait(30)
+        return open_journal(*arguments, **options)
+
+    monkeypatch.setattr(exporting, "open_journal", slow)
+    port = free_port()
+    config = Pipeline(tmp_path / "it", FILES, http=f"127.0.0.1:{port}").load()
+    assert config.http is not None
+    site = Site("127.0.0.1", port)
+    answers: list[tuple[int, str]] = []
+
+    def ask() -> None:
+        try:
+            assert opening.wait(30)
+            answers.extend((page.status, page.text) for page in (site.get("/livez"), site.get("/readyz")))
+        finally:
+            going_on.set()
+
+    async def scenario() -> None:
+        asker = threading.Thread(target=ask)
+        asker.start()
+        assert config.http is not None
+        async with serving(config, config.http) as opened_with, Exporter(config) as exporter:
+            opened_with(exporter)
+            assert (await anyio.to_thread.run_sync(site.get, "/readyz")).status == 200
+        asker.join()
+
+    anyio.run(scenario)
+    assert answers == [(200, "ok\n"), (503, "the exporter is starting\n")]
