@@ -9,6 +9,8 @@ import os
 import re
 import socketserver
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from scribe_export.cli.main import main
 from scribe_export.config import Built
 from scribe_export.config.outer import Outer
 from scribe_export.errors import ConfigError
+from scribe_local.process import free_port
 
 CANARY = "CANARY-7f3a9c-Zq81"
 SLOTS = secret_slots()
@@ -170,8 +173,8 @@ def test_nothing_that_is_told_or_kept_has_a_secret_in_it(
         document["alerts"]["webhook"]["url"] = webhook.url + "/${file:secret.txt}"
         document["alerts"].update(every="1s", held_for="1s")
         document["defaults"] = {"timeout": "2s", "retry": {"base_delay": "100ms"}}
-        if "http" in Outer.model_fields and Outer.model_fields["http"].annotation is not Any:
-            document["http"] = "127.0.0.1:0"
+        pages = f"127.0.0.1:{free_port()}" if Outer.model_fields["http"].annotation is not Any else ""
+        document.update({"http": pages} if pages else {})
         (tmp_path / "it").mkdir()
         (tmp_path / "it" / "secret.txt").write_text(CANARY)
         (tmp_path / "it" / "scans.jsonl").write_text(f"{scan(1)}\n{scan(2)}\n{scan(1, more=True)}\nno scan\n")
@@ -182,7 +185,7 @@ def test_nothing_that_is_told_or_kept_has_a_secret_in_it(
             run.ready()
             if kind == "sinks":
                 run.wait_for("destination held", within=40)
-            heard = alerts_of(webhook, run)
+            heard = alerts_of(webhook, run) + "".join(served(pages))
             run.kill()
             said += "".join(pipeline.call(words).stdout for words in ("status", "dlq list", "audit export", "trace"))
             for name, content in told_by(pipeline).items():
@@ -211,6 +214,16 @@ def everything_said(pipeline: Pipeline, kind: str) -> str:
     ]
     said = "".join(ended.stdout + ended.stderr for ended in [send, *reached])
     return said + "".join(ended.output + repr(ended.exception) for ended in here)
+
+
+def served(address: str) -> Iterator[str]:
+    """The pages of `http`, where it is an option that the file may have."""
+    for path in ("/", "/status", "/metrics", "/livez", "/readyz") if address else ():
+        try:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+                yield answer.read().decode()
+        except urllib.error.HTTPError as error:
+            yield error.read().decode()
 
 
 def alerts_of(webhook: Receiver, run: Run) -> str:
