@@ -1,9 +1,10 @@
 """All mutants, in the order of a scan's way."""
 
-from mutants import aws, gcp, journal, lane, operation, queues, requests
+from mutants import aws, gcp, journal, lane, ledger, operation, queues, requests
 
 MUTANTS = (
     *journal.MUTANTS,
+    *ledger.MUTANTS,
     *lane.MUTANTS,
     *aws.MUTANTS,
     *gcp.MUTANTS,

@@ -60,15 +60,16 @@ def tried(mutant: Mutant) -> Verdict:
 
 
 def judged(mutant: Mutant, outcomes: Sequence[Outcome]) -> Verdict:
-    """Killed only if its one test ran and failed at what it does, and not because the change is no program."""
-    if len(outcomes) != 1:
-        return Verdict(mutant, "broken", f"its test stands for {len(outcomes)} runs, not for one")
-    (outcome,) = outcomes
-    if outcome.state == "passed":
-        return Verdict(mutant, "survived", mutant.test)
-    if outcome.state == "failed" and not NO_VERDICT.search(outcome.detail):
-        return Verdict(mutant, "killed", outcome.detail)
-    return Verdict(mutant, "broken", f"{outcome.state}: {outcome.detail}")
+    """Killed only if its test ran and failed at what it does, and not because the change is no program.
+
+    A test with parameters runs for each of them, and one that fails is enough.
+    """
+    accidents = [one for one in outcomes if one.state in {"error", "skipped"} or NO_VERDICT.search(one.detail)]
+    if accidents or not outcomes:
+        why = f"{accidents[0].state}: {accidents[0].detail}" if accidents else "its test did not run"
+        return Verdict(mutant, "broken", why)
+    failed = [one for one in outcomes if one.state == "failed"]
+    return Verdict(mutant, "killed", failed[0].detail) if failed else Verdict(mutant, "survived", mutant.test)
 
 
 def run_tests(

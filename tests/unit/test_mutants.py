@@ -73,7 +73,8 @@ def test_one_that_fits_no_longer_is_said(changed: dict[str, str]) -> None:
         ([Outcome("error", "fixture")], "broken"),
         ([Outcome("skipped", "no server")], "broken"),
         ([Outcome("failed", "NameError: name 'x' is not defined")], "broken"),
-        ([Outcome("failed", "AssertionError"), Outcome("passed", "")], "broken"),
+        ([Outcome("passed", ""), Outcome("failed", "AssertionError")], "killed"),
+        ([Outcome("failed", "AssertionError"), Outcome("skipped", "no server")], "broken"),
         ([], "broken"),
     ],
 )
