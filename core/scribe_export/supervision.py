@@ -7,6 +7,8 @@ The protocol is systemd's, datagrams to the socket that it names in the environm
 import os
 import socket
 
+import anyio
+
 from scribe_export.clock import Clock
 from scribe_export.journal.store import Store
 
@@ -38,11 +40,16 @@ def watchdog_seconds() -> float | None:
 
 
 async def stay_alive(store: Store, clock: Clock) -> None:
-    """Give a sign of life for as long as both the event loop and the journal's thread answer; at once if nobody asks."""
+    """Give a sign of life for as long as both the event loop and the journal's thread answer; at once if nobody asks.
+
+    A thread that makes the journal's file anew for an operator cannot answer, and is alive.
+    """
     seconds = watchdog_seconds()
     if seconds is None:
         return
     while True:
-        await store.do(lambda _: None)
-        notify(ALIVE)
+        with anyio.move_on_after(seconds / 3) as waiting:
+            await store.do(lambda _: None)
+        if not waiting.cancelled_caught or store.database.rebuilding:
+            notify(ALIVE)
         await clock.sleep(seconds / 3)

@@ -1,7 +1,10 @@
 """A scan is forgotten while lanes have it in their hands: it is sent nowhere any more, and every other scan arrives."""
 
+import asyncio
+import functools
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import anyio
 import pytest
@@ -9,7 +12,8 @@ from support.staged import Stage, staged
 
 from scribe_export.errors import ScribeExportError
 from scribe_export.journal.chain import check_chain
-from scribe_export.journal.forget import Forgotten
+from scribe_export.journal.database import Database
+from scribe_export.journal.forget import Forgotten, forget_scan
 from scribe_export.operations import forgetting
 from scribe_export.operations.forgetting import forget
 
@@ -197,5 +201,68 @@ def test_forgetting_at_any_moment_costs_no_other_scan_its_delivery(
                     later = stage.sink(name).attempts[before[name] :]
                     assert [one for one in later if scan_id in one.scan_ids] == []
             assert await sound(stage)
+
+    anyio.run(scenario)
+
+
+def test_a_stop_while_it_forgets_sends_nothing_that_was_sealed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": WHOLE}) as stage:
+            lane = stage.exporter.lanes["a"]
+            stage.sink("a").chances = {"refused": 1.0}
+            await stage.give(1, 10)
+            await stage.clock.advance(1.0)
+            lane.pause(paused=True)
+            await stage.clock.advance(600.0)
+            stage.sink("a").chances = {}
+            loop, scope = asyncio.get_running_loop(), anyio.CancelScope()
+
+            def stop() -> None:
+                stage.exporter.stop()
+                scope.cancel()
+
+            def stopped_within(db: Database, **given: Any) -> Forgotten:
+                found = forget_scan(db, **given)
+                # The lane has something to send and waits for its turn, when the process is told to stop.
+                loop.call_soon_threadsafe(lane.pause)
+                loop.call_soon_threadsafe(loop.call_soon, loop.call_soon, loop.call_soon, stop)
+                return found
+
+            monkeypatch.setattr(lane, "pause", functools.partial(lane.pause, paused=False))
+            monkeypatch.setattr(forgetting, "forget_scan", stopped_within)
+            with scope:
+                await forget(stage.exporter, "7")
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            await stage.clock.advance(60.0)
+            waiting = [batch.count for batch in await stage.open_batches()]
+            held = stage.sink("a").held
+            assert (held, waiting) == ([], [9])
+
+    anyio.run(scenario)
+
+
+def test_a_drain_that_begins_while_it_waits_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage:
+            stage.sink("a").script.append("hang")
+            await stage.give(1, 4)
+            await stage.clock.advance(1.0)
+            said: list[str] = []
+
+            async def ask() -> None:
+                with pytest.raises(ScribeExportError) as caught:
+                    await forget(stage.exporter, "2")
+                said.append(str(caught.value))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask)
+                await stage.clock.advance(5.0)
+                stage.exporter.draining.add("old")
+                stage.sink("a").release()
+                assert await stage.clock.advance_until(lambda: bool(said), within=60.0)
+            assert said == ["old is being drained, and nothing was forgotten; ask again later"]
 
     anyio.run(scenario)

@@ -81,6 +81,24 @@ async def test_no_sign_of_life_while_the_journal_does_not_answer(manager: socket
         await anyio.to_thread.run_sync(store.stop)
 
 
+@pytest.mark.anyio
+async def test_a_journal_that_is_made_anew_is_alive(manager: socket.socket, tmp_path: Path) -> None:
+    manager.settimeout(0)
+    with opened(tmp_path / "state") as database:
+        store, answering = Store(database), threading.Event()
+        store.start()
+        database.rebuilding = True
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.do, lambda _: answering.wait(30))
+            tasks.start_soon(stay_alive, store, SystemClock())
+            with anyio.fail_after(20):
+                await anyio.wait_readable(manager)
+            answering.set()
+            tasks.cancel_scope.cancel()
+        assert manager.recv(100) == b"WATCHDOG=1"
+        await anyio.to_thread.run_sync(store.stop)
+
+
 def test_without_a_manager_nothing_is_sent_and_nothing_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for address in ("", "relative", str(tmp_path / "gone")):
         monkeypatch.setenv("NOTIFY_SOCKET", address)

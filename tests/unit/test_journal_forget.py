@@ -8,6 +8,7 @@ import pytest
 from support.journals import body_of, destinations, journalled, new_scan, opened, sealed
 
 from scribe_export.errors import ScribeExportError
+from scribe_export.journal import database
 from scribe_export.journal.batches import batches, members_of
 from scribe_export.journal.collect import Collector
 from scribe_export.journal.database import Database
@@ -22,9 +23,9 @@ from scribe_export.requests.message import reply_of
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    with opened(tmp_path) as database:
-        destinations(database, "archive", "lake")
-        yield database
+    with opened(tmp_path) as found:
+        destinations(found, "archive", "lake")
+        yield found
 
 
 def forgotten(db: Database, scan_id: str, **more: Any) -> Forgotten:
@@ -143,3 +144,17 @@ def test_a_file_that_cannot_be_made_anew_is_said_and_the_scan_is_forgotten_all_t
     reader.close()
     assert forgotten(db, "2").unscrubbed == ""
     assert db.connection.execute("PRAGMA page_count").fetchone()[0] < pages
+
+
+def test_a_large_journal_is_made_anew_on_the_disk_and_not_in_memory(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, bool]] = []
+    monkeypatch.setattr(database, "LARGE_HOLE", 0)
+    journalled(db, new_scan(1))
+    db.connection.set_trace_callback(lambda statement: said.append((statement, db.rebuilding)))
+    assert forgotten(db, "1").unscrubbed == ""
+    db.connection.set_trace_callback(None)
+    about = [one for one in said if "temp_store" in one[0] or one[0] == "VACUUM"]
+    assert about == [("PRAGMA temp_store=FILE", True), ("VACUUM", True), ("PRAGMA temp_store=MEMORY", True)]
+    assert not db.rebuilding

@@ -52,6 +52,7 @@ class Database:
         """By destination and day, the units that have a row in `usage`."""
         self.tally = Tally()
         self.blob_bytes = 0
+        self.rebuilding = False
         self.connection = _connect(self.path) if folder else _connect_in_memory()
         try:
             self._prepare()
@@ -162,6 +163,22 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
         self.blob_bytes = self._blob_bytes() if self.blob_bytes else 0
+
+    def rebuild(self) -> None:
+        """Make the file anew from its rows, outside a transaction: it takes long, and `rebuilding` is True meanwhile.
+
+        Raises sqlite3.Error; then the file is as it was.
+        """
+        run = self.connection.execute
+        size = run("PRAGMA page_count").fetchone()[0] * PAGE_SIZE
+        self.rebuilding = True
+        try:
+            if size > LARGE_HOLE:
+                run("PRAGMA temp_store=FILE")  # a copy of all its rows would not fit in memory
+            run("VACUUM")
+        finally:
+            run("PRAGMA temp_store=MEMORY")
+            self.rebuilding = False
 
     def meta(self, key: str) -> str:
         """One of the journal's own facts; empty if unset."""

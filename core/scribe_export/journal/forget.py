@@ -209,7 +209,7 @@ def _scrub(db: Database, forgotten: Forgotten) -> None:
     Bodies that were removed earlier may lie in free pages too, where no deleting reaches them.
     """
     try:
-        db.connection.execute("VACUUM")
+        db.rebuild()
         (busy, *_) = db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
         # The scan is forgotten all the same, and the journal is as it was.

@@ -128,6 +128,4 @@ def _tidy(database: Database) -> None:
         database.connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("freelist_count", "page_count")
     )
     if free * PAGE_SIZE > LARGE_HOLE and free > 7 * (pages - free):
-        database.connection.execute("PRAGMA temp_store=FILE")  # a copy of all that is left would not fit in memory
-        database.connection.execute("VACUUM")
-        database.connection.execute("PRAGMA temp_store=MEMORY")
+        database.rebuild()

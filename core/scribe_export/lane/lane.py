@@ -207,7 +207,7 @@ class Lane:
 
     async def _launch(self, tasks: TaskGroup) -> bool:
         """Start one attempt or seal one batch; False if there is nothing to do now."""
-        if self.paused:
+        if self.paused or self._stopping:
             return False
         probing = self.breaker.state is not CircuitState.CLOSED
         if len(self._in_flight) >= (1 if probing else int(self._width)) or (probing and self.breaker.remaining() > 0):
