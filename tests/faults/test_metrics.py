@@ -141,6 +141,7 @@ def test_a_full_quota_is_seen_and_does_not_make_it_unready(tmp_path: Path, proxy
         assert "quota is used up: sources pause" in watched.site.get("/").text
         told = watched.status()["journal"]
         assert told["used_bytes"] >= told["quota_bytes"]
+        assert "is full: sources pause" in pipeline.call("status").stdout
 
         proxy.set(Mode.PASS)
         watched.until("delivered_scans_total", 600, destination="cache")

@@ -99,13 +99,20 @@ def command(config: Path, *, as_json: bool, with_cost: bool, prices: Path | None
         f"{status.scans} scans journalled, {status.duplicates} duplicates, {status.conflicts} conflicts, "
         f"{status.unrouted} unrouted, {status.invalid} bodies that were no scans"
     )
-    click.echo(f"the journal takes {shown_size(used)}" + (f" of its quota of {shown_size(quota)}" if quota else ""))
+    click.echo(f"the journal takes {shown_size(used)}{_of(used, quota)}")
     for source in sources or ():
         click.echo(f"source {source.name}: {_told(source)}")
     if sources is None:
         click.echo("no exporter that runs on it answers")
     if known:
         print_cost(spent, known)
+
+
+def _of(used: int, quota: int | None) -> str:
+    if not quota:
+        return ""
+    full = ", and is full: sources pause until a destination takes its backlog" if used >= quota else ""
+    return f" of its quota of {shown_size(quota)}{full}"
 
 
 def _told(source: SourceState) -> str:
