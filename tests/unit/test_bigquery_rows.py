@@ -9,8 +9,10 @@ import pytest
 
 from scribe_connectors.gcp.bigquery.columns import RowKind, column_types
 from scribe_connectors.gcp.bigquery.rows import RowForm
-from scribe_export.errors import Rejected
+from scribe_connectors.gcp.bigquery.source import _encoded
+from scribe_export.errors import InvalidScan, Rejected
 from scribe_export.model import Record
+from scribe_export.scan import read_fields
 from scribe_export.testing.records import make_record, scan_document
 
 
@@ -184,3 +186,12 @@ def test_fields_that_are_left_out_are_in_no_column() -> None:
     nothing = form(fields={"include": ["features"]}).row(make_record(5))
     assert nothing["scan_id"] == "5"
     assert json.loads(nothing["document"]).keys() == {"features"}
+
+
+def test_a_row_that_is_nested_too_deeply_to_be_read_is_set_aside_and_stops_nothing() -> None:
+    deep: Any = 1
+    for _ in range(2000):
+        deep = [deep]
+    with pytest.raises(InvalidScan, match="this is text"):
+        read_fields(_encoded({"scan_id": 1, "x": deep}))
+    assert _encoded({"scan_id": 1, "x": float("nan")}) == b'{"scan_id":1,"x":"nan"}'

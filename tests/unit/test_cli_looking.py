@@ -1,5 +1,6 @@
 """`status`, `trace` and `dlq`: before there is anything, beside a running exporter, and after it."""
 
+import base64
 import shutil
 import signal
 import socket
@@ -175,3 +176,23 @@ def test_the_module_runs_as_the_command_does(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stdout == command(tmp_path, "--version").stdout
+
+
+def test_several_bodies_under_one_id_are_shown_and_written_one_by_one(conflict: Path) -> None:
+    third = scan(1, more=False)
+    (conflict / "third.json").write_text(third)
+    assert command(conflict, "send", "export.yaml", "third.json").code == 0
+    letters = command(conflict, "dlq", "list", "export.yaml", "--json").json()["dead_letters"]
+    numbers = [str(letter["seq"]) for letter in letters]
+    shown = command(conflict, "dlq", "show", "export.yaml", "1").stdout
+    assert third in shown
+    assert scan(1, more=True) in shown
+    refused = command(conflict, "dlq", "show", "export.yaml", "1", "--raw")
+    assert refused.code == 1
+    assert f"choose with --number: {', '.join(numbers)}" in refused.stderr
+    assert command(conflict, "dlq", "show", "export.yaml", "1", "--raw", "--number", numbers[-1]).stdout == third
+    exact = command(conflict, "dlq", "show", "export.yaml", "1", "--json").json()["base64"]
+    assert {seq: base64.b64decode(text).decode() for seq, text in exact.items()} == {
+        numbers[0]: scan(1, more=True),
+        numbers[1]: third,
+    }
