@@ -9,10 +9,12 @@ from support.journals import body_of, destinations, journalled, new_scan, opened
 
 from scribe_export.errors import ScribeExportError
 from scribe_export.journal import database
+from scribe_export.journal.audit import Wanted, audit_lines
 from scribe_export.journal.batches import batches, members_of
 from scribe_export.journal.collect import Collector
 from scribe_export.journal.database import Database
 from scribe_export.journal.dead import dead_letters
+from scribe_export.journal.destinations import forget as remove
 from scribe_export.journal.forget import BeingSent, Forgotten, forget_scan
 from scribe_export.journal.receipts import receipts
 from scribe_export.journal.requests import NewRequest, accept_from, fail, finish, owed, replied, start
@@ -158,3 +160,19 @@ def test_a_large_journal_is_made_anew_on_the_disk_and_not_in_memory(
     about = [one for one in said if "temp_store" in one[0] or one[0] == "VACUUM"]
     assert about == [("PRAGMA temp_store=FILE", True), ("VACUUM", True), ("PRAGMA temp_store=MEMORY", True)]
     assert not db.rebuilding
+
+
+def test_what_went_to_a_destination_that_left_and_came_back_is_still_told(db: Database) -> None:
+    journalled(db, new_scan(1), new_scan(2))
+    for number in (1, 2):
+        (batch,) = sealed(db, 0, number - 1, limit=1)
+        with db.transaction():
+            delivered(db, batch, "")
+    for _ in range(2):
+        destinations(db, "lake")
+        with db.transaction():
+            remove(db, "archive")
+        destinations(db, "lake", "archive")
+    lines = [line for line in audit_lines(db, Wanted(), 0.0) if line["line"] == "scan"]
+    assert [(line["destination"], line["scan_id"]) for line in lines] == [("archive", "1"), ("archive", "2")]
+    assert [(one.destination, one.state) for one in forgotten(db, "2").went] == [("archive", "delivered")]

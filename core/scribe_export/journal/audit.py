@@ -10,7 +10,7 @@ from typing import Any
 
 from scribe_export.journal.chain import Linked, linked
 from scribe_export.journal.database import Database
-from scribe_export.journal.destinations import removed_bits
+from scribe_export.journal.destinations import masks
 from scribe_export.journal.looking import moment
 from scribe_export.journal.receipts import Link, hashed, pruned
 
@@ -44,14 +44,14 @@ class Wanted:
 
 def audit_lines(db: Database, wanted: Wanted, now: float) -> Iterator[dict[str, Any]]:
     """The lines, one after the other; `now` in seconds since the epoch."""
-    bits = removed_bits(db) | dict(db.connection.execute("SELECT name, id FROM destination").fetchall())
+    bits = masks(db)
     yield _journal(db, wanted, pruned(db), now)
     for one in linked(db):
         if one.anew:
             yield _journal(db, wanted, one.before, now)
         if wanted.takes(one):
             yield _receipt(one)
-            for scan in _scans(db, one, bits.get(one.row[0])):
+            for scan in _scans(db, one, bits.get(one.row[0], 0)):
                 yield _line(one, scan)
 
 
@@ -97,7 +97,7 @@ def _line(one: Linked, scan: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _scans(db: Database, one: Linked, bit: int | None) -> Iterator[Sequence[Any]]:
+def _scans(db: Database, one: Linked, mask: int) -> Iterator[Sequence[Any]]:
     """The scans of a receipt, as far as the journal still knows them: of a list the numbers at least."""
     _, _, first, last, listed, *_ = one.row
     if listed is not None:
@@ -112,10 +112,10 @@ def _scans(db: Database, one: Linked, bit: int | None) -> Iterator[Sequence[Any]
             yield from (found.get(seq, (seq, None, None, None, None)) for seq in part)
         return
     after = first - 1
-    while bit is not None:
+    while mask:
         rows_of_range = db.connection.execute(
             f"SELECT {_SCAN} FROM scan WHERE seq > ? AND seq <= ? AND routes & ? ORDER BY seq LIMIT ?",  # noqa: S608 - constants
-            (after, last, 1 << bit, _PAGE),
+            (after, last, mask, _PAGE),
         ).fetchall()
         yield from rows_of_range
         if len(rows_of_range) < _PAGE:

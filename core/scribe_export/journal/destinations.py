@@ -122,14 +122,25 @@ def forget(db: Database, name: str) -> int:
         "UPDATE scan SET routes = routes & ~?1 WHERE seq > ?2 AND routes & ?1", (1 << row.id, row.sealed_seq)
     )
     db.connection.execute("DELETE FROM destination WHERE id=?", (row.id,))
-    removed = {**removed_bits(db), name: row.id}
+    former = _former(db)
+    removed = {**former, name: former.get(name, 0) | 1 << row.id}
     db.connection.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (_REMOVED, json.dumps(removed)))
     write_change(db, name, "removed")
     return held
 
 
-def removed_bits(db: Database) -> dict[str, int]:
-    """The bits of destinations that were drained or discarded: by them their receipts' ranges are read."""
+def masks(db: Database) -> dict[str, int]:
+    """Every bit that a destination ever had, by its name: by them its receipts' ranges are read.
+
+    One that was drained or discarded and comes back under its name gets another bit.
+    """
+    found = _former(db)
+    for number, name in db.connection.execute("SELECT id, name FROM destination"):
+        found[name] = found.get(name, 0) | 1 << number
+    return found
+
+
+def _former(db: Database) -> dict[str, int]:
     found: dict[str, int] = json.loads(db.meta(_REMOVED) or "{}")
     return found
 

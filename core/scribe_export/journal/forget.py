@@ -15,7 +15,7 @@ from scribe_export.journal.batches import SealedBatch, batches, members_of, remo
 from scribe_export.journal.collect import remove_bodies
 from scribe_export.journal.database import Database
 from scribe_export.journal.dead import take_out
-from scribe_export.journal.destinations import removed_bits
+from scribe_export.journal.destinations import masks
 from scribe_export.journal.receipts import BY_OPERATOR, FORGOTTEN, REPLAYED, receipts, write_act
 from scribe_export.model import ScanRequest
 
@@ -141,11 +141,11 @@ def _refuse(db: Database, scan_id: str, holding: Sequence[_Holding]) -> None:
 
 
 def _went(db: Database, seqs: dict[int, int], holding: Sequence[_Holding]) -> Iterator[Went]:
-    bits = removed_bits(db) | dict(db.connection.execute("SELECT name, id FROM destination").fetchall())
+    bits = masks(db)
     for seq, version in seqs.items():
         (routes,) = db.connection.execute("SELECT routes FROM scan WHERE seq=?", (seq,)).fetchone()
         for one in receipts(db, seq):
-            routed = one.members is not None or routes >> bits.get(one.destination, 63) & 1
+            routed = one.members is not None or routes & bits.get(one.destination, 0)
             if one.covers(seq) and routed and one.outcome not in {REPLAYED, FORGOTTEN}:
                 yield Went(one.destination, one.outcome, version, one.batch_id, one.name, one.answer, one.at)
         for request_id, source, at in db.connection.execute(

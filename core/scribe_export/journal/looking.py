@@ -14,7 +14,7 @@ from scribe_export.journal.batches import SealedBatch, batches, members_of
 from scribe_export.journal.bodies import fetch_members, read_body
 from scribe_export.journal.database import FILE_NAME, Database, meta_of
 from scribe_export.journal.dead import DeadLetter, Selection, dead_letters
-from scribe_export.journal.destinations import removed_bits
+from scribe_export.journal.destinations import masks
 from scribe_export.journal.receipts import FORGOTTEN, Receipt, receipts
 from scribe_export.journal.status import open_read_only
 from scribe_export.routing.router import Router
@@ -115,12 +115,14 @@ def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step
     explained = _explained(db, config, seq)
     forgotten = [receipt for receipt in written if receipt.outcome == FORGOTTEN]
     found = db.connection.execute("SELECT id, name, sealed_seq FROM destination ORDER BY id").fetchall()
+    bits = masks(db)
     for number, name, sealed_seq in found:
         dead = db.connection.execute(
             "SELECT class, error, at FROM delivery WHERE destination=? AND seq=?", (number, seq)
         ).fetchone()
         routed = bool(routes >> number & 1)
-        mine = [receipt for receipt in written if receipt.destination == name and (routed or receipt.members)]
+        ever = routes & bits.pop(name)
+        mine = [receipt for receipt in written if receipt.destination == name and (ever or receipt.members)]
         for receipt in mine:
             yield Step(name, receipt.outcome, moment(receipt.at), _told(receipt))
         if dead:
@@ -133,10 +135,9 @@ def _steps(db: Database, config: Config, seq: int, routes: int) -> Iterator[Step
             yield Step(name, "waiting")
         elif not routed and not mine and not forgotten:
             yield Step(name, "not routed", detail=explained.get(name, ""))
-    removed = removed_bits(db).items() - {(name, number) for number, name, _ in found}
-    for name, number in sorted(removed):
+    for name, mask in sorted(bits.items()):
         for receipt in written:
-            if receipt.destination == name and (routes >> number & 1 or receipt.members):
+            if receipt.destination == name and (routes & mask or receipt.members):
                 yield Step(name, receipt.outcome, moment(receipt.at), _told(receipt))
     for receipt in forgotten:
         yield Step("journal", receipt.outcome, moment(receipt.at), receipt.answer)
