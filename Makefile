@@ -19,7 +19,7 @@ demo: $(VENV)/.demo $(CLOUD)/.installed ## scans from a simulated scanner to S3 
 	@$(BIN)/scribe-export demo
 
 test: $(VENV)/.dev $(CLOUD)/.installed $(RUNTIME)/.installed check ## lint, types and every fast test
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not again"
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not again"
 
 again: $(VENV)/.dev $(CLOUD)/.installed ## the tests of AWS once more, on moto
 	@$(BIN)/pytest -n 2 --dist loadfile -m "again and not slow"

@@ -68,6 +68,7 @@ def test_an_exporter_that_skips_three_scans_is_found_out(tmp_path: Path) -> None
     assert "7. What became of one scan?" in done.stdout
 
 
+@pytest.mark.slow
 def test_without_ministack_what_needs_it_is_left_out_by_name(tmp_path: Path) -> None:
     # A copy of the package, away from the repository's own environments.
     away = tmp_path / "one/two/three"
@@ -87,7 +88,7 @@ def test_without_ministack_what_needs_it_is_left_out_by_name(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("which", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_everything_that_it_started(tmp_path: Path, which: signal.Signals) -> None:
     with subprocess.Popen(DEMO, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None

@@ -104,12 +104,14 @@ class TestSync(SinkFixtures):
     pass
 
 
+@pytest.mark.slow
 class TestArrays(SinkFixtures):
     given: ClassVar = {**FEW, "payload": "batch", "max_payload_bytes": 200_000}
     changed: ClassVar = {"payload": "scan"}
     cannot_partially_fail = "a batch is one invocation"
 
 
+@pytest.mark.slow
 class TestAsync(SinkFixtures):
     given: ClassVar = {"invocation": "async", "payload": "batch"}
     changed: ClassVar = {"payload": "scan"}

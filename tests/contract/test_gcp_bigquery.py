@@ -81,6 +81,7 @@ class TestLoadJobs(BigQueryFixtures):
     other_requests = "a job is uploaded in two requests and looked at in more, and is counted as one"
 
 
+@pytest.mark.slow
 class TestLoadJobsOfJson(TestLoadJobs):
     body = "json"
     options: ClassVar[Mapping[str, Any]] = {"compression": "gzip"}
@@ -94,6 +95,7 @@ class TestRowsInserted(BigQueryFixtures):
     options: ClassVar[Mapping[str, Any]] = {"method": "insert_rows", "column_types": {"document": "STRING"}}
 
 
+@pytest.mark.slow
 class TestRowsOfJsonInserted(BigQueryFixtures):
     body = "json"
     options: ClassVar[Mapping[str, Any]] = {"method": "insert_rows"}

@@ -20,6 +20,8 @@ THOROUGH = settings(
 )
 
 
+@pytest.mark.slow
+@pytest.mark.fault("F-04")
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_ledger_with_a_broken_rule_is_found(name: str) -> None:
     with MUTANTS[name](), pytest.raises(Broken):

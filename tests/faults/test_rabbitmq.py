@@ -42,7 +42,7 @@ def shut_down(server: RabbitMq) -> None:
     server.stop(20)
 
 
-@pytest.mark.parametrize("kind", ["classic", "quorum"])
+@pytest.mark.parametrize("kind", [pytest.param("classic", marks=pytest.mark.slow), "quorum"])
 @pytest.mark.parametrize("end", [crash, pytest.param(shut_down, marks=pytest.mark.slow)])
 def test_a_broker_that_restarts_in_the_middle_loses_no_scan(
     tmp_path: Path, broker: RabbitMq, end: Callable[[RabbitMq], None], kind: str

@@ -72,6 +72,7 @@ class Held:
         return self._front.heartbeats >= self._until
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F-32")
 def test_f32_the_connection_outlives_a_sink_that_is_slow(
     tmp_path: Path, broker: RabbitMq, front: AmqpFront, ministack: LocalServer, s3: S3Client, bucket: str
