@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import anyio.to_thread
 
 from scribe_export.claims import ClaimStore
-from scribe_export.errors import Rejected
+from scribe_export.errors import PartialFailure, Rejected
 from scribe_export.interface import Sink
 from scribe_export.journal.batches import SealedBatch
 from scribe_export.lane.spending import Spent, spent, spent_on_claims
@@ -113,6 +113,17 @@ async def write(
     kept = (spent_on_claims(claims, claimed, again=encoded.batch.attempt > 1),) if claims and claimed else ()
     try:
         answer = await sink.write(encoded) or ""
-    except Exception as error:  # noqa: BLE001 - whatever it is, the lane judges it
+    except Exception as raised:  # noqa: BLE001 - whatever it is, the lane judges it
+        error = _about(encoded, raised)
         return Failed(error, "write", (spent(sink, encoded, error), *kept))
     return Delivered(answer, (spent(sink, encoded), *kept))
+
+
+def _about(encoded: Encoded, error: Exception) -> Exception:
+    """The error, or a bug of the sink where it tells of records that are not in the batch."""
+    known = range(len(encoded.batch.records))
+    if isinstance(error, PartialFailure):
+        strange = [one for one in (*error.acked, *error.errors) if not isinstance(one, int) or one not in known]
+        if strange:
+            return ValueError(f"PartialFailure tells of record {strange[0]!r:.40}, and the batch has {len(known)}")
+    return error
