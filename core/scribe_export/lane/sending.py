@@ -12,6 +12,7 @@ from scribe_export.journal.batches import SealedBatch
 from scribe_export.lane.spending import Spent, spent, spent_on_claims
 from scribe_export.model import Batch, Encoded, Record
 from scribe_export.oversize import Fitted, fit
+from scribe_export.redaction import redacted
 
 INLINE_BYTES = 128 * 1024
 """Below this, encoding costs less than handing it to a worker thread."""
@@ -112,7 +113,7 @@ async def write(
     """The one call that may have an effect; the whole scans `claimed` lie in `claims` by now."""
     kept = (spent_on_claims(claims, claimed, again=encoded.batch.attempt > 1),) if claims and claimed else ()
     try:
-        answer = await sink.write(encoded) or ""
+        answer = redacted(str(await sink.write(encoded) or ""))
     except Exception as raised:  # noqa: BLE001 - whatever it is, the lane judges it
         error = _about(encoded, raised)
         return Failed(error, "write", (spent(sink, encoded, error), *kept))
