@@ -16,6 +16,7 @@ from scribe_export.journal.database import Database
 from scribe_export.journal.dead import dead_letters
 from scribe_export.journal.destinations import forget as remove
 from scribe_export.journal.forget import BeingSent, Forgotten, forget_scan
+from scribe_export.journal.glance import Glancer
 from scribe_export.journal.receipts import receipts
 from scribe_export.journal.requests import NewRequest, accept_from, fail, finish, owed, replied, start
 from scribe_export.journal.settle import delivered, die, refuse
@@ -188,3 +189,14 @@ def test_a_file_that_cannot_be_removed_is_told_and_stops_nothing(db: Database, t
     assert forgotten(db, "1").unscrubbed == "the file of a large body could not be removed"
     path.rmdir()
     assert forgotten(db, "2").unscrubbed == ""
+
+
+def test_what_waits_is_counted_without_it(db: Database) -> None:
+    glancer = Glancer()
+    journalled(db, *(new_scan(number, mask=3) for number in (1, 2, 3)))
+    for expected in (3, 2):
+        seen = glancer.look(db)
+        assert seen is not None
+        assert [row.waiting for row in seen.destinations] == [expected, expected]
+        if expected == 3:
+            forgotten(db, "2")

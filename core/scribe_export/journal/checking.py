@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scribe_export.journal.chain import check_chain
 from scribe_export.journal.database import Database
@@ -58,7 +59,7 @@ def _bodies(db: Database, folder: Path) -> tuple[int, int, list[str]]:
     return count, size, list(_shortened(wrong))
 
 
-def _rows(db: Database) -> Iterator[tuple[int, str, bytes, bytes | None, str | None]]:
+def _rows(db: Database) -> Iterator[tuple[Any, ...]]:
     """A page at a time: a long look in one transaction would keep the write-ahead log from being emptied."""
     after = 0
     while True:

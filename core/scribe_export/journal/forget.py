@@ -182,6 +182,7 @@ def _keep_from_sealing(db: Database, seqs: Collection[int], forgotten: Forgotten
                     "UPDATE scan SET routes = routes & ~?1 WHERE seq=?2 AND routes & ?1", (1 << bit, seq)
                 ).rowcount
                 forgotten.taken_out += [name] * taken
+                db.rerouted += taken
     forgotten.taken_out = list(dict.fromkeys(forgotten.taken_out))
 
 

@@ -124,7 +124,7 @@ def _about(encoded: Encoded, error: Exception) -> Exception:
     """The error, or a bug of the sink where it tells of records that are not in the batch."""
     known = range(len(encoded.batch.records))
     if isinstance(error, PartialFailure):
-        strange = [one for one in (*error.acked, *error.errors) if not isinstance(one, int) or one not in known]
+        strange = [one for one in (*error.acked, *error.errors) if one not in known]
         if strange:
             return ValueError(f"PartialFailure tells of record {strange[0]!r:.40}, and the batch has {len(known)}")
     return error
