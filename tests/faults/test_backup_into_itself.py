@@ -17,7 +17,7 @@ def test_it_is_refused_and_the_journal_opens_again(tmp_path: Path, monkeypatch: 
             await stage.give(1, 3)
             state = stage.exporter.config.state_folder
             before = sorted(state.rglob("*"))
-            with pytest.raises(ScribeExportError, match="is in the state folder .*; name a folder outside it"):
+            with pytest.raises(ScribeExportError, match=r"is in the state folder .*; name a folder outside it"):
                 await backup(stage.exporter, state / place)
             assert sorted(state.rglob("*")) == before
         async with staged(tmp_path, monkeypatch, {"a": {}}) as stage:
