@@ -72,6 +72,10 @@ def ask(folder: Path, op: str, arguments: Mapping[str, Any], timeout: float = 12
         except (OSError, msgspec.DecodeError) as error:
             raise ConnectionError(str(error)) from None
     if "error" in answer:
+        if answer["error"] == f"KeyError: {op!r}":
+            raise ScribeExportError(
+                f"the exporter that runs on {folder} is of another release and cannot do this; start it anew"
+            )
         raise _ERRORS.get(answer["kind"], ScribeExportError)(answer["error"])
     if "result" not in answer:
         raise ConnectionError("the exporter stopped before it answered")

@@ -134,7 +134,7 @@ class Transient(SinkError):
         super().__init__(message, applied=applied, burned=burned)
         self.retry_after = retry_after
         if kind is not None:
-            self.kind = kind
+            self.kind = redacted(kind)
 
 
 class Throttled(Transient):
@@ -159,7 +159,7 @@ class Rejected(SinkError):
 
     def __init__(self, message: str, *, kind: str = "rejected", burned: bool = False) -> None:
         super().__init__(message, applied="no", burned=burned)
-        self.kind = kind
+        self.kind = redacted(kind)
 
 
 class Conflict(Rejected):
@@ -191,4 +191,4 @@ class PartialFailure(SinkError):
         super().__init__(message, burned=burned)
         self.acked = frozenset(acked)
         self.errors = dict(errors)
-        self.answer = answer
+        self.answer = redacted(str(answer))

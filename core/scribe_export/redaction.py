@@ -20,7 +20,10 @@ def remember(secret: str) -> None:
 
 
 def redacted(text: str) -> str:
-    """The text without any secret that is known."""
+    """The text without any secret that is known, and without what cannot be stored: half a pair of surrogates, as in a
+    service's JSON or in a file's name, is written as its escape."""
+    if not text.isascii():
+        text = text.encode(errors="backslashreplace").decode()
     for secret in _known:
         if secret in text:
             text = text.replace(secret, HIDDEN)

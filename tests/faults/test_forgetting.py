@@ -226,11 +226,10 @@ def test_a_stop_while_it_forgets_sends_nothing_that_was_sealed_anew(
             def stopped_within(db: Database, **given: Any) -> Forgotten:
                 found = forget_scan(db, **given)
                 # The lane has something to send and waits for its turn, when the process is told to stop.
-                loop.call_soon_threadsafe(lane.pause)
-                loop.call_soon_threadsafe(loop.call_soon, loop.call_soon, loop.call_soon, stop)
+                loop.call_soon_threadsafe(functools.partial(lane.pause, paused=False))
+                loop.call_soon_threadsafe(lambda: loop.call_soon(lambda: loop.call_soon(lambda: loop.call_soon(stop))))
                 return found
 
-            monkeypatch.setattr(lane, "pause", functools.partial(lane.pause, paused=False))
             monkeypatch.setattr(forgetting, "forget_scan", stopped_within)
             with scope:
                 await forget(stage.exporter, "7")

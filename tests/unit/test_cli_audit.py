@@ -1,6 +1,7 @@
 """`audit verify` and `audit export`: what they tell of a journal, and what they notice."""
 
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -170,3 +171,21 @@ def test_a_range_of_thousands_is_told_scan_by_scan(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     assert len(audit(config, "export").stdout.splitlines()) == 2000
     assert audit(config, "export", "--since", "yesterday").exit_code == 2
+
+
+def test_an_export_that_cannot_be_written_does_not_blame_the_journal(config: Path) -> None:
+    program = [sys.executable, "-m", "scribe_export", "audit", "export", str(config), "--jsonl"]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "Error: the export could not be written: No space left on device\n")
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_a_head_of_other_letters_is_told_how_to_be_written(config: Path) -> None:
+    ended = audit(config, "verify", "--head", "5:" + "z" * 64)
+    assert ended.exit_code == 2
+    assert "a head is a receipt's number and its hash" in ended.output

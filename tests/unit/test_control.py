@@ -7,7 +7,8 @@ import anyio
 import pytest
 from support.staged import staged
 
-from scribe_export.control import SOCKET, reachable, serve
+from scribe_export.control import OPERATIONS, SOCKET, ask, reachable, serve
+from scribe_export.errors import ScribeExportError
 
 
 async def answers(path: Path) -> bool:
@@ -33,5 +34,23 @@ def test_the_socket_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.Monk
             assert path.parent.stat().st_mode & 0o077 == 0
             tasks.cancel_scope.cancel()
         assert not path.exists()
+
+    anyio.run(scenario)
+
+
+def test_a_running_exporter_of_a_release_without_the_command_is_to_be_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with staged(tmp_path, monkeypatch, {"a": {}}) as stage, anyio.create_task_group() as tasks:
+            tasks.start_soon(serve, stage.exporter)
+            folder = stage.exporter.config.state_folder
+            with anyio.fail_after(20):
+                while not await answers(folder / SOCKET):  # noqa: ASYNC110 - the socket rings no bell
+                    await anyio.sleep(0.01)
+            monkeypatch.delitem(OPERATIONS, "pause")
+            with pytest.raises(ScribeExportError, match=r"is of another release and cannot do this; start it anew"):
+                await anyio.to_thread.run_sync(ask, folder, "pause", {"destination": "a", "paused": True})
+            tasks.cancel_scope.cancel()
 
     anyio.run(scenario)

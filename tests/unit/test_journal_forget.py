@@ -16,6 +16,7 @@ from scribe_export.journal.database import Database
 from scribe_export.journal.dead import dead_letters
 from scribe_export.journal.destinations import forget as remove
 from scribe_export.journal.forget import BeingSent, Forgotten, forget_scan
+from scribe_export.journal.glance import Glancer
 from scribe_export.journal.receipts import receipts
 from scribe_export.journal.requests import NewRequest, accept_from, fail, finish, owed, replied, start
 from scribe_export.journal.settle import delivered, die, refuse
@@ -176,3 +177,26 @@ def test_what_went_to_a_destination_that_left_and_came_back_is_still_told(db: Da
     lines = [line for line in audit_lines(db, Wanted(), 0.0) if line["line"] == "scan"]
     assert [(line["destination"], line["scan_id"]) for line in lines] == [("archive", "1"), ("archive", "2")]
     assert [(one.destination, one.state) for one in forgotten(db, "2").went] == [("archive", "delivered")]
+
+
+def test_a_file_that_cannot_be_removed_is_told_and_stops_nothing(db: Database, tmp_path: Path) -> None:
+    (one, *_) = journalled(db, new_scan(1), new_scan(2))
+    name = db.blobs.write(b"{}", "ab" * 32)
+    db.connection.execute("UPDATE body SET bytes=NULL, blob=? WHERE seq=?", (name, one.seq))
+    path = tmp_path / "blobs" / name
+    path.unlink()
+    path.mkdir()
+    assert forgotten(db, "1").unscrubbed == "the file of a large body could not be removed"
+    path.rmdir()
+    assert forgotten(db, "2").unscrubbed == ""
+
+
+def test_what_waits_is_counted_without_it(db: Database) -> None:
+    glancer = Glancer()
+    journalled(db, *(new_scan(number, mask=3) for number in (1, 2, 3)))
+    for expected in (3, 2):
+        seen = glancer.look(db)
+        assert seen is not None
+        assert [row.waiting for row in seen.destinations] == [expected, expected]
+        if expected == 3:
+            forgotten(db, "2")

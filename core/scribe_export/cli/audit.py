@@ -88,8 +88,14 @@ def export(
 
 
 def _write(parts: Iterable[str]) -> None:
-    for part in parts:
-        sys.stdout.write(part)
+    try:
+        for part in parts:
+            sys.stdout.write(part)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever reads it has seen enough
+    except OSError as error:
+        raise click.ClickException(f"the export could not be written: {error.strerror}") from None
 
 
 def _array(lines: Iterable[dict[str, Any]]) -> Iterable[str]:

@@ -52,10 +52,15 @@ class Blobs:
         """A body by the name in its row; raises OSError."""
         return (self._folder / name).read_bytes()
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Forget bodies; those already gone are none of ours."""
+    def remove(self, names: Iterable[str]) -> list[str]:
+        """Forget bodies; those already gone are none of ours. Returns the files that are left for the next start."""
+        left = []
         for name in names:
-            (self._folder / name).unlink(missing_ok=True)
+            try:
+                (self._folder / name).unlink(missing_ok=True)
+            except OSError:
+                left.append(name)
+        return left
 
     def remove_strays(self, known: frozenset[str]) -> int:
         """Remove the files that no row names; returns how many."""

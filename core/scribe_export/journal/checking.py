@@ -4,12 +4,15 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scribe_export.journal.chain import check_chain
 from scribe_export.journal.database import Database
 from scribe_export.journal.looking import reading
 
 SHOWN = 20
+PAGE = 50
+"""Bodies read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,6 @@ class Checked:
 def check_journal(folder: Path) -> Checked:
     """Read a whole journal: its pages, every body against its sha256, the chain of receipts. Raises `JournalError`."""
     with reading(folder) as db:
-        db.connection.execute("BEGIN")
         problems = _pages(db)
         bodies, size, wrong = _bodies(db, folder)
         problems += wrong
@@ -44,9 +46,7 @@ def _pages(db: Database) -> list[str]:
 def _bodies(db: Database, folder: Path) -> tuple[int, int, list[str]]:
     count = size = 0
     wrong = list[str]()
-    for seq, scan_id, sha256, bytes_, blob in db.connection.execute(
-        "SELECT scan.seq, scan_id, sha256, CAST(bytes AS BLOB), blob FROM body JOIN scan USING(seq) ORDER BY seq"
-    ):
+    for seq, scan_id, sha256, bytes_, blob in _rows(db):
         body = _read(db, blob) if bytes_ is None else bytes_
         if body is None and not _still_there(folder, seq):
             continue
@@ -57,6 +57,21 @@ def _bodies(db: Database, folder: Path) -> tuple[int, int, list[str]]:
         elif hashlib.sha256(body).digest() != sha256:
             wrong.append(f"scan {scan_id} (number {seq}): its body does not match its sha256")
     return count, size, list(_shortened(wrong))
+
+
+def _rows(db: Database) -> Iterator[tuple[Any, ...]]:
+    """A page at a time: a long look in one transaction would keep the write-ahead log from being emptied."""
+    after = 0
+    while True:
+        rows = db.connection.execute(
+            "SELECT scan.seq, scan_id, sha256, CAST(bytes AS BLOB), blob FROM body JOIN scan USING(seq)"
+            " WHERE scan.seq > ? ORDER BY scan.seq LIMIT ?",
+            (after, PAGE),
+        ).fetchall()
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        after = rows[-1][0]
 
 
 def _read(db: Database, blob: str) -> bytes | None:

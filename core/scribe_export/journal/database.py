@@ -45,9 +45,11 @@ class Database:
         self.quota = quota
         self.clock = clock or SystemClock()
         self._blobs = Blobs(folder) if folder else None
-        self.after_commit: list[Callable[[], None]] = []
+        self.after_commit: list[Callable[[], object]] = []
         self.released: list[int] = []
         """Scans that an exception or a divided batch has let go of: the collector looks at them once more."""
+        self.rerouted = 0
+        """How often scans that were not sealed yet were taken from a destination."""
         self.counted: dict[tuple[str, str], frozenset[str]] = {}
         """By destination and day, the units that have a row in `usage`."""
         self.tally = Tally()

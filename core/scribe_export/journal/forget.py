@@ -98,13 +98,14 @@ def forget_scan(db: Database, scan_id: str, in_flight: Collection[int] = ()) -> 
         marks = ",".join(map(str, seqs))
         forgotten.dead_letters += run(f"DELETE FROM delivery WHERE seq IN ({marks})").rowcount  # noqa: S608 - our own numbers
         forgotten.requests = _blank_requests(db, scan_id, marks)
-        forgotten.bodies = run(f"SELECT count(*) FROM body WHERE seq IN ({marks})").fetchone()[0]  # noqa: S608 - our own numbers
+        bodies = run(f"SELECT blob FROM body WHERE seq IN ({marks})").fetchall()  # noqa: S608 - our own numbers
+        forgotten.bodies = len(bodies)
         for seq in seqs:
             remove_bodies(db, seq - 1, seq, 0)
         write_act(db, "", FORGOTTEN, list(seqs), name=scan_id, answer=_told(forgotten))
     finally:
         run("PRAGMA secure_delete=OFF")
-    db.after_commit.append(lambda: _scrub(db, forgotten))
+    db.after_commit.append(lambda: _scrub(db, forgotten, [blob for (blob,) in bodies if blob]))
     return forgotten
 
 
@@ -181,6 +182,7 @@ def _keep_from_sealing(db: Database, seqs: Collection[int], forgotten: Forgotten
                     "UPDATE scan SET routes = routes & ~?1 WHERE seq=?2 AND routes & ?1", (1 << bit, seq)
                 ).rowcount
                 forgotten.taken_out += [name] * taken
+                db.rerouted += taken
     forgotten.taken_out = list(dict.fromkeys(forgotten.taken_out))
 
 
@@ -203,7 +205,7 @@ def _told(forgotten: Forgotten) -> str:
     return f"{BY_OPERATOR}: " + ", ".join(f"{count} {what}" for count, what in counts)
 
 
-def _scrub(db: Database, forgotten: Forgotten) -> None:
+def _scrub(db: Database, forgotten: Forgotten, blobs: Sequence[str]) -> None:
     """Make the journal's file anew from its rows, and empty the log that the pages went through.
 
     Bodies that were removed earlier may lie in free pages too, where no deleting reaches them.
@@ -216,3 +218,5 @@ def _scrub(db: Database, forgotten: Forgotten) -> None:
         forgotten.unscrubbed = f"the journal's file could not be made anew: {error}"
     else:
         forgotten.unscrubbed = "another process was reading the journal all the while" if busy else ""
+    if blobs and db.blobs.remove(blobs):
+        forgotten.unscrubbed = "the file of a large body could not be removed"

@@ -99,6 +99,8 @@ def reading(folder: Path) -> Iterator[Database]:
     view = ReadOnly(folder)
     try:
         yield cast("Database", view)
+    except BrokenPipeError:
+        raise  # whoever reads what is printed of it has seen enough
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"{folder}: the journal cannot be read: {error}") from error
     finally:

@@ -6,6 +6,7 @@ operator does to scans has receipts too.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -59,7 +60,7 @@ class Link:
     def parse(cls, text: str) -> Self:
         """From what ``str`` gave; raises ValueError."""
         number, _, digest = text.partition(":")
-        if not (number.isascii() and number.isdigit()) or len(digest) != 2 * len(GENESIS):
+        if not re.fullmatch(r"[0-9]+", number) or not re.fullmatch(rf"[0-9a-f]{{{2 * len(GENESIS)}}}", digest):
             raise ValueError("a head is a receipt's number and its hash, like 812:9f2c…, as `audit verify` prints it")
         return cls(int(number), bytes.fromhex(digest))
 

@@ -21,13 +21,20 @@ class Waiting:
 
 
 class Unsealed:
-    """Scans beyond the last seal stay as they are until it moves, so only what came since the last count is added."""
+    """Scans beyond the last seal stay as they are until it moves, so only what came since the last count is added.
+
+    What an operator took from there has everything counted anew.
+    """
 
     def __init__(self) -> None:
         self.waiting: dict[int, Waiting] = {}
+        self._rerouted = 0
 
     def counted(self, db: Database, sealed: Mapping[int, int]) -> bool:
         """Count on, for all these destinations (their ids with their `sealed_seq`) at once; False if there is more."""
+        if db.rerouted != self._rerouted:
+            self.waiting.clear()
+            self._rerouted = db.rerouted
         for destination, after in sealed.items():
             if destination not in self.waiting or self.waiting[destination].after != after:
                 self.waiting[destination] = Waiting(after, after)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import anyio.to_thread
 
 from scribe_export.claims import ClaimStore
-from scribe_export.errors import Rejected
+from scribe_export.errors import PartialFailure, Rejected
 from scribe_export.interface import Sink
 from scribe_export.journal.batches import SealedBatch
 from scribe_export.lane.spending import Spent, spent, spent_on_claims
 from scribe_export.model import Batch, Encoded, Record
 from scribe_export.oversize import Fitted, fit
+from scribe_export.redaction import redacted
 
 INLINE_BYTES = 128 * 1024
 """Below this, encoding costs less than handing it to a worker thread."""
@@ -112,7 +113,18 @@ async def write(
     """The one call that may have an effect; the whole scans `claimed` lie in `claims` by now."""
     kept = (spent_on_claims(claims, claimed, again=encoded.batch.attempt > 1),) if claims and claimed else ()
     try:
-        answer = await sink.write(encoded) or ""
-    except Exception as error:  # noqa: BLE001 - whatever it is, the lane judges it
+        answer = redacted(str(await sink.write(encoded) or ""))
+    except Exception as raised:  # noqa: BLE001 - whatever it is, the lane judges it
+        error = _about(encoded, raised)
         return Failed(error, "write", (spent(sink, encoded, error), *kept))
     return Delivered(answer, (spent(sink, encoded), *kept))
+
+
+def _about(encoded: Encoded, error: Exception) -> Exception:
+    """The error, or a bug of the sink where it tells of records that are not in the batch."""
+    known = range(len(encoded.batch.records))
+    if isinstance(error, PartialFailure):
+        strange = [one for one in (*error.acked, *error.errors) if one not in known]
+        if strange:
+            return ValueError(f"PartialFailure tells of record {strange[0]!r:.40}, and the batch has {len(known)}")
+    return error

@@ -36,6 +36,9 @@ async def backup(exporter: Exporter, target: Path) -> BackedUp:
 
 def _copy(folder: Path, target: Path) -> BackedUp:
     unfinished = target.with_name(f"{target.name}.unfinished")
+    if target.resolve().is_relative_to(folder.resolve()):
+        # What lies there and is in no row is removed at the next start, or refuses it.
+        raise ScribeExportError(f"{target} is in the state folder {folder}; name a folder outside it")
     if target.exists():
         raise ScribeExportError(f"{target} is there already; name a folder that is not")
     try:

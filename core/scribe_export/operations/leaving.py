@@ -71,13 +71,21 @@ async def _drain(exporter: Exporter, row: DestinationRow, old: Config, within: f
 async def _deliver(exporter: Exporter, lane: Lane, within: float) -> bool:
     """Run a lane until it is idle, or stuck: then True."""
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lane.run)
-        with anyio.move_on_after(within):
-            while not (lane.idle or lane.stuck):
-                await exporter.clock.sleep(POLL)
-        stuck = lane.stuck
-        lane.stop()
+        tasks.start_soon(_run_to_its_end, lane)
+        try:
+            with anyio.move_on_after(within):
+                while not (lane.idle or lane.stuck):
+                    await exporter.clock.sleep(POLL)
+        finally:
+            stuck = lane.stuck
+            lane.stop()
     return stuck
+
+
+async def _run_to_its_end(lane: Lane) -> None:
+    # What is in flight is settled also when the process is told to stop.
+    with anyio.CancelScope(shield=True):
+        await lane.run()
 
 
 @contextmanager
