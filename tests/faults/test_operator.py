@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.oracle import Oracle, held_in
-from support.pipeline import Pipeline, until
+from support.pipeline import Pipeline, environment, until
+
+from scribe_local.process import free_port
 
 pytestmark = pytest.mark.timeout(120)
 SPOOL = {"scans": {"type": "file", "path": "scans/*.jsonl", "poll_interval": "20ms"}}
@@ -83,6 +86,57 @@ def test_a_run_until_idle_does_not_wait_for_a_paused_destination(pipeline: Pipel
     ended = pipeline.until_idle(within=20)
     assert ended.returncode == 1, "something is undelivered"
     assert [pipeline.status()[name].pending for name in ("lake", "rest")] == [20, 0]
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_resume_tries_a_held_destination_at_once_whatever_rest_it_was_given(
+    pipeline: Pipeline, oracle: Oracle, running: bool
+) -> None:
+    stubborn = {**BOTH["lake"], "retry": {"base_delay": "1h", "max_delay": "1h"}, "breaker": {"timeout": "1h"}}
+    pipeline.write({"lake": stubborn}, sources=SPOOL)
+    (pipeline.folder / "lake").write_text("in the way")
+    run = pipeline.start()
+    run.ready()
+    give(pipeline, oracle, 1, 30)
+    until(lambda: pipeline.status()["lake"].breaker == "open", what="holding it")
+    (pipeline.folder / "lake").unlink()
+    if not running:
+        run.kill()
+    assert pipeline.call("resume", "lake").stdout == "lake was not paused; it is tried now\n"
+    if not running:
+        pipeline.start().ready()
+    delivered(pipeline, "lake", 30)
+    assert difference(pipeline, oracle, "lake") == "no difference"
+
+
+def test_a_second_process_is_told_of_the_first_and_not_of_its_port(pipeline: Pipeline) -> None:
+    pipeline.write(BOTH, sources=SPOOL, http=f"127.0.0.1:{free_port()}")
+    first = pipeline.start()
+    first.ready()
+    second = pipeline.call("run")
+    assert (second.returncode, f"process {first.process.pid}" in second.stderr) == (3, True), second.stderr
+
+
+@pytest.mark.parametrize("words", ["dlq list", "dlq replay", "dlq discard", "audit export"])
+def test_a_destination_that_never_was_is_a_mistake_and_no_empty_answer(pipeline: Pipeline, words: str) -> None:
+    pipeline.until_idle()
+    ended = pipeline.call(words, "--destination", "laek")
+    assert (ended.returncode, 'no destination "laek", did you mean "lake"?' in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("words", ["status --json", "schema", "dlq list", "audit export"])
+def test_an_output_that_cannot_be_written_is_told_in_words(pipeline: Pipeline, oracle: Oracle, words: str) -> None:
+    give(pipeline, oracle, 1, 3)
+    pipeline.until_idle()
+    name, *options = words.split()
+    line = [*pipeline.main, name, *(option for option in options if not option.startswith("-"))]
+    line += [] if words == "schema" else [str(pipeline.path)]
+    line += [option for option in options if option.startswith("-")]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=environment())
+    assert ended.returncode == 1
+    assert "could not be written" in ended.stderr or "cannot be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_pausing_a_name_that_is_not_in_the_config_names_the_nearest(pipeline: Pipeline) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from scribe_export import config as configuration
+from scribe_export.cli.naming import check_destination
 from scribe_export.cli.printable import printable
 from scribe_export.cli.shared import config_argument, json_option, print_json
 from scribe_export.journal.audit import Wanted, audit_lines
@@ -77,7 +78,9 @@ def export(
     config: Path, since: float | None, until: float | None, destination: str | None, *, as_json: bool, jsonl: bool
 ) -> None:
     """Print a line for each scan and destination: what became of it there, when, under which name, with which answer."""
-    with reading(configuration.state_folder(config)) as db:
+    folder = configuration.state_folder(config)
+    check_destination(folder, destination)
+    with reading(folder) as db:
         lines = audit_lines(db, Wanted(since, until, destination), time.time())
         if jsonl:
             _write(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

@@ -108,5 +108,6 @@ def _left(config: Config, name: str) -> DestinationStatus:
     rows = {row.name: row for row in read_status(config.state_folder).destinations}
     if name not in rows:
         gone = [one for one, row in rows.items() if one not in config.destinations]
-        raise click.UsageError(f'the journal knows no destination "{name}"{did_you_mean(name, gone)}')
+        hint = did_you_mean(name, gone) if gone else "; none that it knows has left the file"
+        raise click.UsageError(f'the journal knows no destination "{name}"{hint}')
     return rows[name]

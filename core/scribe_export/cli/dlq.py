@@ -12,6 +12,7 @@ import click
 from scribe_export import config as configuration
 from scribe_export import logs
 from scribe_export.asking import ask_or_do
+from scribe_export.cli.naming import check_destination
 from scribe_export.cli.printable import printable
 from scribe_export.cli.shared import Command, config_argument, json_option, print_json, print_table
 from scribe_export.journal.dead import Selection
@@ -45,7 +46,9 @@ def list_letters(
     config: Path, destination: str | None, kind: str | None, scan_ids: tuple[str, ...], *, as_json: bool
 ) -> None:
     """List dead letters, with why each is one."""
-    letters = dead_letters_at(configuration.state_folder(config), Selection(destination, kind, scan_ids))
+    folder = configuration.state_folder(config)
+    check_destination(folder, destination)
+    letters = dead_letters_at(folder, Selection(destination, kind, scan_ids))
     if as_json:
         print_json({"dead_letters": [asdict(letter) for letter in letters]})
         return
@@ -136,6 +139,7 @@ def replay(
     loaded = configuration.load(config)
     with reading(loaded.state_folder):
         pass  # without a journal there is nothing to replay, and none is made
+    check_destination(loaded.state_folder, destination)
     answer = ask_or_do(loaded, "replay", arguments)
     if as_json:
         print_json(answer)
@@ -162,6 +166,7 @@ def discard(
     """Give dead letters up for good. Their scans stay at the destinations that have them."""
     logs.configure("error")
     loaded = configuration.load(config)
+    check_destination(loaded.state_folder, destination)
     count = len(dead_letters_at(loaded.state_folder, Selection(destination, kind, scan_ids)))
     if count and as_json and not yes:
         raise click.UsageError("--json asks nothing; add --yes to discard")

@@ -4,9 +4,12 @@ Exit codes: 0 done, or stopped by SIGTERM or SIGINT; 1 finished with something d
 or config; 3 the state is owned by another process; 4 the journal cannot be used.
 """
 
+import errno
 import importlib
+import os
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import click
@@ -82,8 +85,21 @@ class Commands(click.Group):
         """Run; an error of ours becomes its message and its exit code."""
         from scribe_export import errors
 
+        if sys.stdout is None:
+            # Closed by whoever started it: then nobody wants to read anything.
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
         try:
-            return super().main(*args, **kwargs)
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            _unheard(1)
+        except OSError as error:
+            if error.filename is not None or error.errno not in _OUTPUT_FAILS:
+                raise
+            click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+            _unheard(1)
         except errors.ConfigError as error:
             _end(str(error), 2)
         except errors.ConnectorUnavailable as error:
@@ -104,6 +120,15 @@ _ADDED_HELP = {
 
 def _added() -> list[Any]:
     return list(entry_points(group="scribe_export.commands"))
+
+
+_OUTPUT_FAILS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+
+
+def _unheard(code: int) -> None:
+    """End without writing what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
 
 
 def _end(message: str, code: int) -> None:

@@ -28,7 +28,7 @@ def command(config: Path, destination: str, *, as_json: bool) -> None:
 @click.argument("destination")
 @json_option
 def resume(config: Path, destination: str, *, as_json: bool) -> None:
-    """Send to DESTINATION again what has waited since `pause`."""
+    """Send to DESTINATION again what has waited since `pause`; one that is held is tried at once."""
     _set(config, destination, paused=False, as_json=as_json)
 
 
@@ -43,5 +43,7 @@ def _set(config: Path, destination: str, *, paused: bool, as_json: bool) -> None
     if as_json:
         print_json({"destination": destination, "paused": paused, **answer})
         return
-    state = "paused" if paused else "resumed"
-    click.echo(f"{destination} is {state}" if answer["changed"] else f"{destination} was {state} already")
+    if answer["changed"]:
+        click.echo(f"{destination} is {'paused' if paused else 'resumed'}")
+    else:
+        click.echo(f"{destination} was paused already" if paused else f"{destination} was not paused; it is tried now")

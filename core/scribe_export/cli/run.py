@@ -26,6 +26,7 @@ from scribe_export.errors import ConfigError
 from scribe_export.exporter import Exporter
 from scribe_export.journal.ballast import BALLAST_BYTES
 from scribe_export.journal.database import FILE_NAME
+from scribe_export.journal.folder import StateFolder
 from scribe_export.journal.recover import RecoveryReport
 from scribe_export.journal.status import JournalStatus, journal_status
 from scribe_export.supervision import READY, STOPPING, notify, stay_alive
@@ -103,6 +104,11 @@ def _check_room(config: Config) -> None:
         log.warning("disk nearly full", reason=error.problems[0].message)
 
 
+def exclusive(config: Config) -> bool:
+    """Whether there is a state folder that one process has at a time."""
+    return config.buffer == "journal" and config.state_folder.is_dir()
+
+
 async def _run(config: Config, until_idle: bool, max_wait: float) -> _Ended | None:  # noqa: FBT001
     """How a run until idle ended; None if it was stopped."""
     started = time.monotonic()
@@ -111,6 +117,9 @@ async def _run(config: Config, until_idle: bool, max_wait: float) -> _Ended | No
         if config.http:
             from scribe_export.endpoint.serving import serving
 
+            if exclusive(config):
+                # A second process is to be told of the first, and not that its port is taken.
+                StateFolder(config.state_folder).release()
             opened = await stack.enter_async_context(serving(config, config.http))
         exporter = await stack.enter_async_context(Exporter(config, once=until_idle))
         if opened:

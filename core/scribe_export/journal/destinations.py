@@ -80,7 +80,16 @@ def keep_breaker(db: Database, destination: int, snapshot: Mapping[str, Any]) ->
 
 
 def keep_paused(db: Database, name: str, *, paused: bool) -> bool:
-    """Hold a destination or let it go on, at an operator's word; returns whether that changed anything."""
+    """Hold a destination or let it go on, at an operator's word; returns whether that changed anything.
+
+    One that goes on is tried at once, whatever rest it was given.
+    """
+    if not paused:
+        db.connection.execute(
+            "UPDATE batch SET next_at=0 WHERE state='open' AND destination=(SELECT id FROM destination WHERE name=?)",
+            (name,),
+        )
+        db.connection.execute("UPDATE destination SET breaker='{}' WHERE name=?", (name,))
     changed = db.connection.execute(
         "UPDATE destination SET paused=?1 WHERE name=?2 AND paused<>?1", (int(paused), name)
     ).rowcount

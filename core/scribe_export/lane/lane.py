@@ -105,8 +105,11 @@ class Lane:
         self._bell.ring()
 
     def pause(self, *, paused: bool) -> None:
-        """Start nothing until it is resumed; what is in flight ends."""
+        """Start nothing until it is resumed, and then try at once what waits; what is in flight ends."""
         self.paused = paused
+        if not paused:
+            self.breaker.reset()
+            self._queue.all_due()
         self._bell.ring()
 
     @property
@@ -191,8 +194,13 @@ class Lane:
         self._log.warning("destination held", reason=self.breaker.reason)
         await self._store.do(self._kept.beside(lambda _: None))
         until = self._clock.monotonic() + max(self.breaker.remaining(), 1.0)
-        while not self._stopping and (left := until - self._clock.monotonic()) > 0:
+        while self._held_open and (left := until - self._clock.monotonic()) > 0:
             await self._bell.wait(self._clock, left)
+
+    @property
+    def _held_open(self) -> bool:
+        """It cannot be opened, and nobody has said that it may be tried."""
+        return not self._stopping and self.breaker.state is not CircuitState.CLOSED
 
     async def _load(self) -> None:
         def load(db: Database) -> tuple[list[SealedBatch], Backlog]:
