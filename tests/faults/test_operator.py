@@ -92,14 +92,19 @@ def test_a_run_until_idle_does_not_wait_for_a_paused_destination(pipeline: Pipel
 def test_resume_tries_a_held_destination_at_once_whatever_rest_it_was_given(
     pipeline: Pipeline, oracle: Oracle, running: bool
 ) -> None:
-    stubborn = {**BOTH["lake"], "retry": {"base_delay": "1h", "max_delay": "1h"}, "breaker": {"timeout": "1h"}}
+    stubborn = {
+        **BOTH["lake"],
+        "retry": {"base_delay": "1h", "max_delay": "1h"},
+        "breaker": {"timeout": "1h", "failure_threshold": 1},
+    }
     pipeline.write({"lake": stubborn}, sources=SPOOL)
-    (pipeline.folder / "lake").write_text("in the way")
+    (pipeline.folder / "lake").mkdir()
+    (pipeline.folder / "lake" / "all").write_text("in the way")
     run = pipeline.start()
     run.ready()
     give(pipeline, oracle, 1, 30)
     until(lambda: pipeline.status()["lake"].breaker == "open", what="holding it")
-    (pipeline.folder / "lake").unlink()
+    (pipeline.folder / "lake" / "all").unlink()
     if not running:
         run.kill()
     assert pipeline.call("resume", "lake").stdout == "lake was not paused; it is tried now\n"
