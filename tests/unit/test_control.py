@@ -2,11 +2,14 @@
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from support.staged import staged
 
+from scribe_export import control
 from scribe_export.control import OPERATIONS, SOCKET, ask, reachable, serve
 from scribe_export.errors import ScribeExportError
 
@@ -38,8 +41,15 @@ def test_the_socket_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.Monk
     anyio.run(scenario)
 
 
-def test_a_running_exporter_of_a_release_without_the_command_is_to_be_started_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def unchecked(line: bytes) -> tuple[str, dict[str, Any]]:
+    """As releases before this one read a request."""
+    request = msgspec.json.decode(line)
+    return request.pop("op"), request
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_running_exporter_of_a_release_without_the_command_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older: bool
 ) -> None:
     async def scenario() -> None:
         async with staged(tmp_path, monkeypatch, {"a": {}}) as stage, anyio.create_task_group() as tasks:
@@ -49,7 +59,9 @@ def test_a_running_exporter_of_a_release_without_the_command_is_to_be_started_an
                 while not await answers(folder / SOCKET):  # noqa: ASYNC110 - the socket rings no bell
                     await anyio.sleep(0.01)
             monkeypatch.delitem(OPERATIONS, "pause")
-            with pytest.raises(ScribeExportError, match=r"is of another release and cannot do this; start it anew"):
+            if older:
+                monkeypatch.setattr(control, "parsed", unchecked)
+            with pytest.raises(ScribeExportError, match=r"of another release"):
                 await anyio.to_thread.run_sync(ask, folder, "pause", {"destination": "a", "paused": True})
             tasks.cancel_scope.cancel()
 

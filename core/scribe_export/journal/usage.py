@@ -54,9 +54,7 @@ def prune_usage(db: Database) -> None:
 
 
 def usage_since(connection: sqlite3.Connection, first: date) -> dict[str, dict[str, float]]:
-    """From a UTC day on, by destination and unit; nothing from a journal that an older release has written."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'usage'").fetchone():
-        return {}
+    """From a UTC day on, by destination and unit."""
     found: dict[str, dict[str, float]] = {}
     rows = connection.execute(
         "SELECT destination, unit, sum(amount) FROM usage WHERE day >= ? GROUP BY destination, unit",
