@@ -1,15 +1,12 @@
 """What the journal adds up of services' units, by UTC day."""
 
-import sqlite3
-from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from support.journals import opened
 
-from scribe_export.journal.database import FILE_NAME, Database
-from scribe_export.journal.looking import reading
+from scribe_export.journal.database import Database
 from scribe_export.journal.usage import DAYS, count_usage, prune_usage, usage_since
 from scribe_export.testing.clock import SimulatedClock
 from scribe_export.usage.bill import bills
@@ -94,15 +91,6 @@ def test_days_are_forgotten_only_when_no_bill_can_ask_for_them(tmp_path: Path) -
         with db.transaction():
             prune_usage(db)
         assert usage_since(db.connection, EVER) == {"archive": {"requests": 2}}
-
-
-def test_a_journal_of_an_older_release_has_no_usage_and_can_be_looked_at(tmp_path: Path) -> None:
-    with opened(tmp_path):
-        pass
-    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        connection.execute("DROP TABLE usage")
-    with reading(tmp_path) as db:
-        assert usage_since(db.connection, EVER) == {}
 
 
 def test_a_month_begins_on_its_first_day_and_thirty_days_end_today(tmp_path: Path) -> None:
