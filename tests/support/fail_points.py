@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 from support import spool
 
-from scribe_export import feed, intake, operations
+from scribe_export import feed, intake
 from scribe_export.cli import main
 from scribe_export.journal import blobs, collect, database, opening, receipts, recover, schema, settle, store
 from scribe_export.lane import lane, measured
+from scribe_export.operations import letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ POINTS: Mapping[str, Point] = {
     "before a file is removed": Point(blobs.Blobs, "remove", "before", 1, "collecting"),
     "after a file is removed": Point(blobs.Blobs, "remove", "after", 1, "collecting"),
     "before the journal is closed": Point(database.Database, "close", "before", 1),
-    "in a replay": Point(operations, "replay_exceptions", "after", 1, "replay"),
-    "after a replay": Point(operations, "_replay_there", "after", 1, "replay"),
+    "in a replay": Point(letters, "replay_exceptions", "after", 1, "replay"),
+    "after a replay": Point(letters, "_replay_there", "after", 1, "replay"),
     "in a migration": Point(schema.MIGRATIONS, schema.SCHEMA_VERSION - 1, "after", 1, "migration"),
     "after a migration": Point(database.Database, "_migrate", "after", 1, "migration"),
     "the damaged journal set aside": Point(opening, "set_aside", "after", 1, "recovery"),
