@@ -1,6 +1,8 @@
 """The power is cut at any moment: what was acknowledged is in the journal, whatever of the rest the disk kept."""
 
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -75,7 +77,10 @@ def _recorded(folder: Path, mutant: str) -> Recording:
         run = pipeline.start(before=strace(folder / "trace", TRACED, *OPTIONS))
         until(lambda: not any(spool.iterdir()), within=90, what="taking all", seen=run.log.read_text)
         until(lambda: pipeline.status()["now"].delivered == SCANS, within=30, what="delivering all")
-        run.kill()
+        # Killed itself, and not only strace, which it would outlive.
+        owner = (pipeline.state / "owner.lock").read_text().split()[1]
+        os.kill(int(owner), signal.SIGKILL)
+        run.ended()
     return Recording(calls(folder / "trace"), oracle, pipeline)
 
 
