@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.fail_points import POINTS
+from support.filed import each_and_lake
 from support.oracle import Oracle, held_in
 from support.pipeline import Pipeline
 from support.soundness import problems
@@ -22,15 +22,7 @@ SCANS = 45
 KILLED = -9
 QUICK = {"after the write"}
 """The points of the fast tests; kills at random moments meet the others too, sooner or later."""
-FOLDERS: dict[str, dict[str, Any]] = {
-    "each": {"type": "file", "directory": "each", "key": "rest/{scan_id}.json", "batch": {"max_records": 10}},
-    "lake": {
-        "type": "file",
-        "directory": "lake",
-        "key": "rest/{batch_id}.{ext}",
-        "batch": {"max_records": 10, "max_age": "20ms"},
-    },
-}
+FOLDERS = each_and_lake(10)
 SOURCES = {"spool": {"type": "spool", "directory": "spool", "records": 5}}
 
 

@@ -78,8 +78,7 @@ def _recorded(folder: Path, mutant: str) -> Recording:
         until(lambda: not any(spool.iterdir()), within=90, what="taking all", seen=run.log.read_text)
         until(lambda: pipeline.status()["now"].delivered == SCANS, within=30, what="delivering all")
         # Killed itself, and not only strace, which it would outlive.
-        owner = (pipeline.state / "owner.lock").read_text().split()[1]
-        os.kill(int(owner), signal.SIGKILL)
+        os.kill(pipeline.owner, signal.SIGKILL)
         run.ended()
     return Recording(calls(folder / "trace"), oracle, pipeline)
 

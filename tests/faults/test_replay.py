@@ -2,23 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.filed import each_and_lake
 from support.oracle import Oracle, held_in
 from support.pipeline import Pipeline, until
 from support.soundness import problems
 
 LETTERS = 1000
-FOLDERS: dict[str, dict[str, Any]] = {
-    "each": {"type": "file", "directory": "each", "key": "rest/{scan_id}.json", "batch": {"max_records": 20}},
-    "lake": {
-        "type": "file",
-        "directory": "lake",
-        "key": "rest/{batch_id}.{ext}",
-        "batch": {"max_records": 20, "max_age": "20ms"},
-    },
-}
+FOLDERS = each_and_lake(20)
 NEW = ("--class", "rule")
 
 

@@ -1,7 +1,9 @@
 """Nobody is told that a scan is safe before the disk has it."""
 
 import json
+import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,18 +46,9 @@ def _sent_to_a_running_exporter(folder: Path, mutant: str) -> list[Call]:
             file.write_text(_scan(number))
             answer = pipeline.call("send", str(file))
             assert answer.stdout == f"accepted mark{number:04d}\n", answer.stderr
-        _stop_traced(pipeline)
+        os.kill(pipeline.owner, signal.SIGTERM)  # the program itself, which strace started
         assert run.ended() == 0
     return calls(folder / "trace")
-
-
-def _stop_traced(pipeline: Pipeline) -> None:
-    """SIGTERM to the program itself, which strace started."""
-    import os
-    import signal
-
-    owner = (pipeline.state / "owner.lock").read_text().split()[1]
-    os.kill(int(owner), signal.SIGTERM)
 
 
 @pytest.mark.timeout(120)

@@ -133,6 +133,11 @@ class Pipeline:
         """The journal's file."""
         return self.state / FILE_NAME
 
+    @property
+    def owner(self) -> int:
+        """The process that has the state folder, which may be the child of a `Run`, as under strace."""
+        return int((self.state / "owner.lock").read_text().split()[1])
+
     def start(self, *arguments: str, before: Sequence[str] = (), command: str = "run") -> Run:
         """Start `command`, under the program `before` if given; its standard output goes to `Run.log` plus ``.out``."""
         log = self.folder / f"{len(self.runs):03d}.log"

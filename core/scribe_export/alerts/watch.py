@@ -91,8 +91,7 @@ class AlertWatch:
             raise
         except JournalFull as error:
             log.debug("alerts not looked at", reason=str(error))  # the disk; lanes and sources say so themselves
-        except Exception:
-            # A bug in what looks on must not stop what delivers.
+        except Exception:  # a bug in what looks on must not stop what delivers
             log.exception("alerts failed")
 
     async def _save(self) -> None:

@@ -127,7 +127,7 @@ class Reader:
             self._last = _Reading(glance, time.monotonic(), spared_until(took))
         except JournalError as error:
             log.debug("journal not read", reason=str(error))  # who works with it says so
-        except Exception:
+        except Exception:  # a bug in what looks on must not stop what delivers; who asks gets the last reading
             log.exception("journal not read")
         finally:
             self._under_way = None

@@ -74,7 +74,7 @@ class Server:
             with suppress(*_GONE):
                 async with stream:
                     await self._converse(stream)
-        except Exception:
+        except Exception:  # one connection, whatever came over it, must not end the server or the exporter
             log.exception("http failed")
         finally:
             self._places.release()
@@ -102,6 +102,6 @@ class Server:
             return await self._page(request)
         except Refused:
             raise
-        except Exception:
+        except Exception:  # a bug in a page is its reader's 500, and stops nothing else
             log.exception("page failed", path=request.path[:100])
             return Refused(HTTPStatus.INTERNAL_SERVER_ERROR).answer

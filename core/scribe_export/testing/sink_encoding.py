@@ -92,8 +92,8 @@ class SinkEncoding(SinkFixtures):
         self, sink: MakeSink, destination: Destination, records: MakeRecords, unacceptable: Record | None
     ) -> None:
         if unacceptable is None:
-            # Which record a service can never take, only its author knows; many take them all.
-            pytest.skip("the sink can refuse nothing that the suite knows of; see the fixture `unacceptable`")
+            # Only the sink's author knows which record its service can never take, and many services take them all.
+            pytest.skip("see the fixture `unacceptable`: the suite knows of nothing to refuse")  # many take all
 
         async def check() -> None:
             subject = sink()

@@ -133,10 +133,9 @@ class SinkFaults(SinkFixtures):
             pytest.skip("the sink takes one record at a time")  # a batch of one cannot fail in part
         if self.cannot_partially_fail:
             # The author has said so, with a reason, which is printed; without one the check is mandatory.
-            pytest.skip(f"the service takes a batch whole or not at all: {self.cannot_partially_fail}")
+            pytest.skip(f"the service takes a batch whole: {self.cannot_partially_fail}")  # the author's own reason
         if faults.refuse is None and faults.withheld:
-            # The real service cannot be told to fail; what it does then is shown elsewhere.
-            pytest.skip(faults.withheld)
+            pytest.skip(faults.withheld)  # a real service cannot be told to fail; the local one shows what it does then
         if faults.refuse is None:
             raise AssertionError(
                 "a sink of several records a batch must show what it does when one of them fails: give the fixture "

@@ -111,5 +111,5 @@ def needs(hook: Hook | None, name: str, withheld: str = "") -> Hook:
     """The hook; skips the check where the fixture cannot bring the fault about, and `withheld` may say why."""
     if hook is None:
         # Not every service can be made to fail in every way; the skip names what was not proved.
-        pytest.skip(withheld or f"the fixture `faults` has no hook `{name}`")
+        pytest.skip(withheld or f"the fixture `faults` has no hook `{name}`")  # a fault that cannot be brought about
     return hook

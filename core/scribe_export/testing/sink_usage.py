@@ -51,8 +51,8 @@ class SinkUsage(SinkFixtures):
     ) -> None:
         requests = faults.requests
         if requests is None or self.other_requests:
-            # What the fixture cannot count, or counts with other things, its author has said.
-            pytest.skip(self.other_requests or faults.withheld or "the fixture `faults` has no hook `requests`")
+            why = self.other_requests or faults.withheld or "the fixture `faults` has no hook `requests`"
+            pytest.skip(why)  # what nobody counts on the wire, or only together with other requests, proves nothing
 
         async def check() -> None:
             async with opened(sink()) as subject:
